@@ -1,0 +1,26 @@
+"""Where ids and times come from: one place, so that tests can name them.
+
+Ids are sortable by time (UUIDv7's layout, 48 bits of milliseconds first) and carry a prefix that says what they name,
+so that a turn's id pasted where a run's id belongs is seen at a glance. Must never be minted anywhere else.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import time
+
+PREFIXES = ("turn", "rating", "annotation", "run", "cycle", "request")
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id, `<prefix>-<32 hex digits>`, sortable by the millisecond in which it was minted."""
+    if prefix not in PREFIXES:
+        raise ValueError(f"unknown id prefix {prefix!r}, one of {PREFIXES}")
+    milliseconds = time.time_ns() // 1_000_000
+    return f"{prefix}-{milliseconds:012x}{os.urandom(10).hex()}"
+
+
+def now() -> dt.datetime:
+    """The current time, aware, in UTC."""
+    return dt.datetime.now(dt.UTC)

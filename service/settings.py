@@ -1,0 +1,54 @@
+"""Settings of the gateway and of the embedded engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Table [gateway]: where it listens, whom it asks, what it refuses."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Beyond loopback the gateway refuses to start: it has no keys yet."""
+    port: int = 8400
+    """TCP port; 0 takes a free one."""
+    upstream_url: str = "http://127.0.0.1:11434"
+    """The Ollama, or the embedded engine, that answers."""
+    body_limit_bytes: int = 1_048_576
+    """Largest request body; a larger one is refused with `body-too-large`."""
+    connect_timeout_s: float = 5.0
+    """Longest wait for a connection to the upstream."""
+    first_token_timeout_s: float = 120.0
+    """Longest wait for the first byte of a reply; a cold model has to load first."""
+    stall_timeout_s: float = 60.0
+    """Longest silence inside a reply; after it the reply counts as cut."""
+    shutdown_timeout_s: float = 30.0
+    """How long replies under way may take to end after SIGTERM."""
+    words_file: str = ""
+    """The word list, one word a line or CSV `word,category,action`; empty filters nothing."""
+    log_level: str = "info"
+    """debug, info, warning or error. No level logs people's text."""
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Table [engine]: the embedded engine, used only where no Ollama answers."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; loopback only."""
+    port: int = 11434
+    """TCP port, Ollama's own; 0 takes a free one."""
+    models_dir: Path = Path("")
+    """Where models are kept; empty: `engine/` in the data folder."""
+    threads: int = 1
+    """Threads that llama.cpp may use for each model. Leave one for the gateway and the learner: on a busy machine two are
+    slower than one."""
+    context_tokens: int = 4096
+    """Context of a loaded model, in tokens, shared by its parallel requests."""
+    parallel: int = 4
+    """Requests that one model answers at a time."""
+    keep_alive_s: float = 300.0
+    """How long an idle model stays loaded."""
+    load_timeout_s: float = 120.0
+    """Longest wait for a model to load."""
