@@ -1,0 +1,230 @@
+"""The one thread that writes, and how it makes many writes durable with one fsync.
+
+Group commit with a window of 0: the writer takes whatever has queued up, commits it as one transaction, and what
+arrives during that commit's fsync is the next batch. Nobody waits for a batch to fill, and a lone write pays one fsync.
+
+A future is resolved only after its COMMIT is on disk. The writer must outlive everything that a client can do: a
+cancelled future, a row that DuckDB refuses, a disk that fails for a while. A bad row fails its own future only: the
+batch is halved until the bad row stands alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+
+from feedback.errors import Conflict, InvalidInput, RatchetError, StoreBusy, StoreUnavailable, UnknownTurn
+from feedback.settings import StoreSettings
+from feedback.store.tables import TURNS, Row, Table
+
+log = logging.getLogger(__name__)
+
+BATCH_ROWS = 1024
+"""Most rows in one transaction: tens of milliseconds, so that behind a long queue no ack waits for all of it."""
+BATCH_CHARACTERS = 16 * 1024 * 1024
+"""Most text in one transaction, in characters: what DuckDB holds in memory until the commit."""
+RECENT_IDS = 16_384
+"""How many of the newest ids are remembered: most ratings follow their turn soon, and need no look-up then."""
+
+
+@dataclass(slots=True, eq=False)
+class Write:
+    """One row on its way to the disk."""
+
+    table: Table[Any]
+    row: Row
+    future: Future[None] = field(default_factory=Future)
+
+    @property
+    def item_id(self) -> str:
+        return str(self.row[0])
+
+    @property
+    def turn_id(self) -> str:
+        """The turn that it is about. Ids come first in every table: a turn's own, or the second column."""
+        return str(self.row[0] if self.table is TURNS else self.row[1])
+
+    @property
+    def characters(self) -> int:
+        return sum(len(cell) for cell in self.row if isinstance(cell, str))
+
+
+class Writer:
+    """Owns the writing connection and the queue before it."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, settings: StoreSettings) -> None:
+        self._con = con
+        self._limit = settings.queue_limit
+        self._idle_s = settings.idle_checkpoint_s
+        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._gate = threading.Lock()
+        self._closed = False
+        self._recent: dict[str, None] = {}
+        self._dirty = False
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, write: Write) -> Future[None]:
+        """Queue a write. Raises StoreBusy where the queue is full, StoreUnavailable after `close`."""
+        with self._gate:
+            if self._closed:
+                raise StoreUnavailable("The store is closed.", "Start the gateway again.")
+            if self._queue.qsize() >= self._limit:
+                raise StoreBusy(f"{self._limit} writes wait for the disk already.", "Try again in a moment.")
+            self._queue.put(write)
+        return write.future
+
+    @property
+    def waiting(self) -> int:
+        """Writes in the queue, not counting those being committed."""
+        return self._queue.qsize()
+
+    def close(self) -> None:
+        """Refuse new writes, commit those that were queued, fold the log in, end the thread."""
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (batch := self._next_batch()) is not None:
+            # Cancelled ones drop out; the rest can't be cancelled any more, so that resolving them can't raise.
+            live = [write for write in batch if write.future.set_running_or_notify_cancel()]
+            try:
+                self._commit(live)
+            except Exception as error:
+                # Whatever it was (memory, a bug): every future must be answered, and the next batch must be tried.
+                log.exception("the store's writer failed on a batch of %d", len(live))
+                _fail(live, _disk_trouble(error))
+        self._checkpoint()
+
+    def _next_batch(self) -> list[Write] | None:
+        """What has queued up, at least one write; none when the store closes and the queue is empty."""
+        first = self._first()
+        if first is None:
+            return None
+        batch, characters = [first], first.characters
+        with contextlib.suppress(queue.Empty):
+            while len(batch) < BATCH_ROWS and characters < BATCH_CHARACTERS:
+                write = self._queue.get_nowait()
+                if write is None:
+                    self._queue.put(None)  # nothing can follow it: `submit` refuses once closed
+                    break
+                batch.append(write)
+                characters += write.characters
+        return batch
+
+    def _first(self) -> Write | None:
+        try:
+            return self._queue.get(timeout=self._idle_s) if self._dirty else self._queue.get()
+        except queue.Empty:
+            self._checkpoint()
+            return self._queue.get()
+
+    def _commit(self, batch: Sequence[Write]) -> None:
+        """Commit the batch and resolve its futures. On a row that DuckDB refuses, halve until it stands alone."""
+        batch = self._admit(batch)
+        if not batch:
+            return
+        try:
+            self._transact(batch)
+        except (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError) as error:
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                self._commit(batch[:middle])
+                self._commit(batch[middle:])
+            else:
+                _fail(batch, _refusal(batch[0], error))
+        except duckdb.Error as error:
+            log.error("a batch of %d could not be made durable: %s", len(batch), error)
+            _fail(batch, _disk_trouble(error))
+        else:
+            self._remember(batch)
+            for write in batch:
+                write.future.set_result(None)
+
+    def _transact(self, batch: Sequence[Write]) -> None:
+        self._con.begin()
+        try:
+            for table, rows in _by_table(batch):
+                with self._con.appender(table.name, columns=list(table.columns)) as appender:
+                    appender.append_rows(rows)
+            self._con.commit()
+        except duckdb.Error:
+            with contextlib.suppress(duckdb.Error):  # a commit that fails has rolled back already
+                self._con.rollback()
+            raise
+        self._dirty = True
+
+    def _admit(self, batch: Sequence[Write]) -> list[Write]:
+        """Those that may be written: known turn, fresh id. The others' futures fail here."""
+        coming = {write.item_id for write in batch if write.table is TURNS}
+        asked = {write.turn_id for write in batch} - coming - self._recent.keys()
+        known = self._stored(asked) if asked else set()
+        admitted: list[Write] = []
+        fresh: set[str] = set()
+        for write in batch:
+            if write.item_id in self._recent or write.item_id in fresh:
+                _fail([write], Conflict(f"{write.item_id} is stored already.", "Mint an id for each: mint.new_id()."))
+            elif write.turn_id in coming or write.turn_id in self._recent or write.turn_id in known:
+                fresh.add(write.item_id)
+                admitted.append(write)
+            else:
+                _fail([write], unknown_turn(write.turn_id))
+        return admitted
+
+    def _stored(self, turn_ids: set[str]) -> set[str]:
+        marks = ", ".join("?" * len(turn_ids))
+        found = self._con.execute(f"SELECT turn_id FROM turns WHERE turn_id IN ({marks})", list(turn_ids)).fetchall()
+        return {turn_id for (turn_id,) in found}
+
+    def _remember(self, batch: Sequence[Write]) -> None:
+        self._recent.update(dict.fromkeys(write.item_id for write in batch))
+        while len(self._recent) > RECENT_IDS:
+            del self._recent[next(iter(self._recent))]
+
+    def _checkpoint(self) -> None:
+        """Fold the log into the file while nobody waits. Not being able to is no loss: the log is durable itself."""
+        self._dirty = False
+        try:
+            self._con.execute("CHECKPOINT")
+        except duckdb.Error as error:
+            log.warning("the store's log could not be folded in, and is kept: %s", error)
+
+
+def unknown_turn(turn_id: str) -> UnknownTurn:
+    return UnknownTurn(f"There is no turn {turn_id[:64]!r}.", "Take the id from the answer's X-Turn-Id header.")
+
+
+def _by_table(batch: Sequence[Write]) -> Iterator[tuple[Table[Any], list[Row]]]:
+    tables = {write.table.name: write.table for write in batch}
+    for name, table in tables.items():
+        yield table, [write.row for write in batch if write.table.name == name]
+
+
+def _fail(batch: Sequence[Write], error: RatchetError) -> None:
+    for write in batch:
+        if not write.future.done():
+            write.future.set_exception(error)
+
+
+def _refusal(write: Write, error: Exception) -> InvalidInput:
+    """DuckDB's own message may quote the value, so only its kind is passed on."""
+    kind = type(error).__name__.removesuffix("Exception").lower()
+    return InvalidInput(f"{write.item_id} can't be stored in {write.table.name}: {kind} error.", "Check its numbers.")
+
+
+def _disk_trouble(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"The write could not be made durable ({type(error).__name__}).",
+        "Look at the disk's space and health; try again.",
+    )
