@@ -7,6 +7,8 @@
     │   ├── InvalidAnnotation     a grade out of range, an unknown tier, …
     │   ├── InvalidWords          a word list that can't be read: file, line, reason
     │   ├── InvalidSettings       file, key and nearest valid key
+    │   ├── Unsupported           right in shape, but not something that this release can do: images, n > 1
+    │   ├── MethodNotAllowed      the path is right, the method is not
     │   └── BodyTooLarge          over `gateway.body_limit_bytes`
     ├── NotFound
     │   ├── UnknownAlias          no such name to chat with
@@ -73,6 +75,14 @@ class InvalidWords(InvalidInput):
 
 class InvalidSettings(InvalidInput):
     code = "invalid-settings"
+
+
+class Unsupported(InvalidInput):
+    code = "unsupported"
+
+
+class MethodNotAllowed(InvalidInput):
+    code = "method-not-allowed"
 
 
 class BodyTooLarge(InvalidInput):
