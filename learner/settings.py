@@ -31,7 +31,7 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How often a cycle whose process died is taken up again before it counts as failed."""
     quantisation: Literal["q8_0", "f16"] = "q8_0"
     """How the merged model is quantised for serving."""
-    adapter_scales: list[float] = [1.0, 0.8, 0.6]
+    adapter_scales: list[float] = msgspec.field(default_factory=lambda: [1.0, 0.8, 0.6])
     """Scales of the trained adapter that are tried on validation data; the best that forgets least goes on."""
     retention_floor: float = 0.9
     """Least share of the champion's general ability that a candidate must keep, 0 to 1."""
@@ -41,6 +41,16 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Fewest held-out questions for a verdict; below it there is not enough evidence."""
     max_reply_tokens: int = 64
     """Tokens that a model may use for a reply in evaluation."""
+    general_reply_tokens: int = 24
+    """Tokens that a model may use for a reply to a general question: the answer stands in the first few or nowhere."""
+    evaluation_parallel: int = 4
+    """Questions that are asked at a time in evaluation; as many as the upstream answers in parallel."""
+    chat_template: str = ""
+    """Chat template for the upstream, in Ollama's Go dialect; empty: found from the GGUF's own."""
+    chat_system: str = ""
+    """Default system prompt of the model; used only where chat_template is set."""
+    chat_stops: list[str] = []
+    """Strings that end a reply; used only where chat_template is set."""
     warm_timeout_s: float = 120.0
     """Longest wait for a new version to load, seconds."""
     drain_timeout_s: float = 60.0
