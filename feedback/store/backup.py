@@ -19,6 +19,7 @@ import duckdb
 
 from feedback.errors import StoreUnavailable
 from feedback.files import sync_folder
+from feedback.store.connection import DATABASE, attach_sql
 
 
 def copy_database(con: duckdb.DuckDBPyConnection, target: Path) -> Path:
@@ -50,15 +51,13 @@ def copy_database(con: duckdb.DuckDBPyConnection, target: Path) -> Path:
 
 def _copy(con: duckdb.DuckDBPyConnection, part: Path) -> dict[str, int]:
     """Fill `part` from one transaction's view of the live database; how many rows each table had in that view."""
-    (live,) = con.execute("SELECT current_database()").fetchall()[0]
     alias = f"copy_{os.urandom(8).hex()}"
-    path = str(part).replace("'", "''")
-    con.execute(f"ATTACH '{path}' AS {alias}")
+    con.execute(attach_sql(part, alias))
     try:
         con.begin()
         try:
-            counts = _counts(con, live)
-            con.execute(f'COPY FROM DATABASE "{live}" TO {alias}')
+            counts = _counts(con, DATABASE)
+            con.execute(f"COPY FROM DATABASE {DATABASE} TO {alias}")
             con.commit()
         finally:
             with contextlib.suppress(duckdb.TransactionException):  # none is active after the commit

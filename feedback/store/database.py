@@ -11,10 +11,6 @@ Must never: acknowledge before the commit; update or delete; open the file twice
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import re
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -23,31 +19,26 @@ from typing import Any
 import duckdb
 
 from feedback.annotations import Annotation
-from feedback.errors import Conflict, StoreLocked, StoreUnavailable
+from feedback.errors import Conflict, StoreUnavailable
 from feedback.mint import now
 from feedback.ratings import Rating
 from feedback.settings import StoreSettings
 from feedback.store.backup import copy_database
+from feedback.store.connection import Connection
 from feedback.store.migrations import MIGRATIONS, Migration, migrate
 from feedback.store.tables import ANNOTATIONS, RATINGS, TURNS, Kind, Table
 from feedback.store.writer import Write, Writer, unknown_turn
 from feedback.turns import Turn
 
-log = logging.getLogger(__name__)
-
 FILE_NAME = "ratchet.duckdb"
-_open_here: set[Path] = set()
-_open_here_gate = threading.Lock()
-"""DuckDB lets one process open a file twice, which would be two writers: the files that this process has open."""
 
 
 class Store:
     """The open store. Thread-safe; close it to leave one whole file behind (not closing it loses nothing)."""
 
-    def __init__(self, file: Path, con: duckdb.DuckDBPyConnection, settings: StoreSettings) -> None:
-        self.file = file
-        self._con = con
-        self._writer = Writer(con.cursor(), settings)
+    def __init__(self, connection: Connection, settings: StoreSettings) -> None:
+        self._connection = connection
+        self._writer = Writer(connection, settings)
 
     @classmethod
     def open(cls, settings: StoreSettings, migrations: Sequence[Migration] = MIGRATIONS) -> Store:
@@ -57,18 +48,13 @@ class Store:
         written by a newer release or can't be migrated.
         """
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        file = settings.data_dir.resolve() / FILE_NAME
-        _claim(file)
+        connection = Connection(settings.data_dir.resolve() / FILE_NAME, settings)
         try:
-            con = _connect(file, settings)
-            try:
-                migrate(con, file, migrations)
-                return cls(file, con, settings)
-            except BaseException:
-                con.close()
-                raise
+            with connection.cursor() as cursor:
+                migrate(cursor, connection.file, migrations)
+            return cls(connection, settings)
         except BaseException:
-            _release(file)
+            connection.close()
             raise
 
     def add_turn(self, turn: Turn) -> Future[None]:
@@ -120,14 +106,11 @@ class Store:
         Use it in one thread. Tables and columns are those of `migrations`; times are UTC without a zone.
         """
         try:
-            cursor = self._con.cursor()
-            cursor.execute("BEGIN TRANSACTION READ ONLY")
-        except duckdb.Error as error:
-            raise StoreUnavailable("The store can't be read.", "It is closed, or its disk fails.") from error
-        try:
-            yield cursor
-        finally:
-            cursor.close()  # ends the transaction
+            with self._connection.cursor() as cursor:
+                cursor.execute("BEGIN TRANSACTION READ ONLY")
+                yield cursor
+        except duckdb.FatalException as error:
+            raise StoreUnavailable("The database failed while it was read.", "Try again; look at the disk.") from error
 
     def backup(self, target: Path) -> Path:
         """Copy the whole store while it serves; everything acknowledged before the call is in the copy.
@@ -137,20 +120,15 @@ class Store:
         """
         if target.is_dir():
             target = target / f"ratchet-{now():%Y%m%dT%H%M%SZ}.duckdb"
-        if target.resolve() == self.file:
+        if target.resolve() == self._connection.file:
             raise Conflict(f"{target} is the live database.", "Name another file for the backup.")
-        try:
-            cursor = self._con.cursor()
-        except duckdb.Error as error:
-            raise StoreUnavailable("The store is closed.", "Start the gateway again.") from error
-        with cursor:
+        with self._connection.cursor() as cursor:
             return copy_database(cursor, target)
 
     def close(self) -> None:
         """Commit what is queued, fold the log into the file, release it. Further `add_*` raise StoreUnavailable."""
         self._writer.close()
-        self._con.close()
-        _release(self.file)
+        self._connection.close()
 
     def _add(self, table: Table[Kind], item: Kind) -> Future[None]:
         return self._writer.submit(Write(table, table.row(item)))
@@ -162,36 +140,3 @@ class Store:
 
 def _count(cursor: duckdb.DuckDBPyConnection, table: str) -> int:
     return int(cursor.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
-
-
-def _connect(file: Path, settings: StoreSettings) -> duckdb.DuckDBPyConnection:
-    config = {
-        "memory_limit": f"{settings.memory_limit_mib}MiB",
-        "wal_autocheckpoint": f"{settings.wal_autocheckpoint_mib}MiB",
-        "autoinstall_known_extensions": "false",  # what a query may need is built in; nothing is fetched
-    }
-    try:
-        con = duckdb.connect(str(file), config=config)
-        con.execute("SET GLOBAL TimeZone = 'UTC'")  # so that now() in a reader's query is comparable with our times
-        return con
-    except duckdb.IOException as error:
-        owner = re.search(r"\(PID (\d+)\)", str(error))
-        if owner is None:
-            raise StoreUnavailable(f"{file} can't be opened: {error}", "Restore a backup, or mend the disk.") from error
-        raise StoreLocked(
-            f"{file} is open in process {owner[1]}.", "Stop that gateway first, or name another data folder."
-        ) from error
-    except duckdb.Error as error:
-        raise StoreUnavailable(f"{file} can't be opened: {error}", "Restore a backup, or mend the disk.") from error
-
-
-def _claim(file: Path) -> None:
-    with _open_here_gate:
-        if file in _open_here:
-            raise StoreLocked(f"{file} is open in this process ({os.getpid()}) already.", "Use the store that is open.")
-        _open_here.add(file)
-
-
-def _release(file: Path) -> None:
-    with _open_here_gate:
-        _open_here.discard(file)

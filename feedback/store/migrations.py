@@ -71,7 +71,8 @@ def migrate(con: duckdb.DuckDBPyConnection, file: Path, migrations: Sequence[Mig
 
 
 def _applied(con: duckdb.DuckDBPyConnection, file: Path) -> list[str]:
-    tables = [name for (name,) in con.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()]
+    found = con.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()").fetchall()
+    tables = [name for (name,) in found]
     if not tables:
         con.execute("CREATE TABLE migrations (name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL)")
     elif "migrations" not in tables:

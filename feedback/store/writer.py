@@ -23,6 +23,7 @@ import duckdb
 
 from feedback.errors import Conflict, InvalidInput, RatchetError, StoreBusy, StoreUnavailable, UnknownTurn
 from feedback.settings import StoreSettings
+from feedback.store.connection import Connection
 from feedback.store.tables import TURNS, Row, Table
 
 log = logging.getLogger(__name__)
@@ -58,10 +59,10 @@ class Write:
 
 
 class Writer:
-    """Owns the writing connection and the queue before it."""
+    """Owns the queue and the thread that empties it."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, settings: StoreSettings) -> None:
-        self._con = con
+    def __init__(self, connection: Connection, settings: StoreSettings) -> None:
+        self._connection = connection
         self._limit = settings.queue_limit
         self._idle_s = settings.idle_checkpoint_s
         self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
@@ -100,11 +101,12 @@ class Writer:
             # Cancelled ones drop out; the rest can't be cancelled any more, so that resolving them can't raise.
             live = [write for write in batch if write.future.set_running_or_notify_cancel()]
             try:
-                self._commit(live)
+                with self._connection.cursor() as cursor:
+                    self._commit(cursor, live)
             except Exception as error:
-                # Whatever it was (memory, a bug): every future must be answered, and the next batch must be tried.
-                log.exception("the store's writer failed on a batch of %d", len(live))
-                _fail(live, _disk_trouble(error))
+                # Whatever it was (the disk, memory, a bug): every future must be answered, the next batch be tried.
+                log.error("a batch of %d could not be made durable: %s", len(live), error)
+                _fail(live, error if isinstance(error, RatchetError) else _disk_trouble(error))
         self._checkpoint()
 
     def _next_batch(self) -> list[Write] | None:
@@ -130,46 +132,43 @@ class Writer:
             self._checkpoint()
             return self._queue.get()
 
-    def _commit(self, batch: Sequence[Write]) -> None:
+    def _commit(self, cursor: duckdb.DuckDBPyConnection, batch: Sequence[Write]) -> None:
         """Commit the batch and resolve its futures. On a row that DuckDB refuses, halve until it stands alone."""
-        batch = self._admit(batch)
+        batch = self._admit(cursor, batch)
         if not batch:
             return
         try:
-            self._transact(batch)
+            self._transact(cursor, batch)
         except (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError) as error:
-            if len(batch) > 1:
-                middle = len(batch) // 2
-                self._commit(batch[:middle])
-                self._commit(batch[middle:])
-            else:
+            if len(batch) == 1:
                 _fail(batch, _refusal(batch[0], error))
-        except duckdb.Error as error:
-            log.error("a batch of %d could not be made durable: %s", len(batch), error)
-            _fail(batch, _disk_trouble(error))
+                return
+            middle = len(batch) // 2
+            self._commit(cursor, batch[:middle])
+            self._commit(cursor, batch[middle:])
         else:
             self._remember(batch)
             for write in batch:
                 write.future.set_result(None)
 
-    def _transact(self, batch: Sequence[Write]) -> None:
-        self._con.begin()
+    def _transact(self, cursor: duckdb.DuckDBPyConnection, batch: Sequence[Write]) -> None:
+        cursor.begin()
         try:
             for table, rows in _by_table(batch):
-                with self._con.appender(table.name, columns=list(table.columns)) as appender:
+                with cursor.appender(table.name, columns=list(table.columns)) as appender:
                     appender.append_rows(rows)
-            self._con.commit()
+            cursor.commit()
         except duckdb.Error:
             with contextlib.suppress(duckdb.Error):  # a commit that fails has rolled back already
-                self._con.rollback()
+                cursor.rollback()
             raise
         self._dirty = True
 
-    def _admit(self, batch: Sequence[Write]) -> list[Write]:
+    def _admit(self, cursor: duckdb.DuckDBPyConnection, batch: Sequence[Write]) -> list[Write]:
         """Those that may be written: known turn, fresh id. The others' futures fail here."""
         coming = {write.item_id for write in batch if write.table is TURNS}
         asked = {write.turn_id for write in batch} - coming - self._recent.keys()
-        known = self._stored(asked) if asked else set()
+        known = _stored(cursor, asked) if asked else set()
         admitted: list[Write] = []
         fresh: set[str] = set()
         for write in batch:
@@ -182,11 +181,6 @@ class Writer:
                 _fail([write], unknown_turn(write.turn_id))
         return admitted
 
-    def _stored(self, turn_ids: set[str]) -> set[str]:
-        marks = ", ".join("?" * len(turn_ids))
-        found = self._con.execute(f"SELECT turn_id FROM turns WHERE turn_id IN ({marks})", list(turn_ids)).fetchall()
-        return {turn_id for (turn_id,) in found}
-
     def _remember(self, batch: Sequence[Write]) -> None:
         self._recent.update(dict.fromkeys(write.item_id for write in batch))
         while len(self._recent) > RECENT_IDS:
@@ -196,9 +190,16 @@ class Writer:
         """Fold the log into the file while nobody waits. Not being able to is no loss: the log is durable itself."""
         self._dirty = False
         try:
-            self._con.execute("CHECKPOINT")
-        except duckdb.Error as error:
+            with self._connection.cursor() as cursor:
+                cursor.execute("CHECKPOINT")
+        except (duckdb.Error, StoreUnavailable) as error:
             log.warning("the store's log could not be folded in, and is kept: %s", error)
+
+
+def _stored(cursor: duckdb.DuckDBPyConnection, turn_ids: set[str]) -> set[str]:
+    marks = ", ".join("?" * len(turn_ids))
+    found = cursor.execute(f"SELECT turn_id FROM turns WHERE turn_id IN ({marks})", list(turn_ids)).fetchall()
+    return {turn_id for (turn_id,) in found}
 
 
 def unknown_turn(turn_id: str) -> UnknownTurn:
