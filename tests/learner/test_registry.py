@@ -183,5 +183,5 @@ def test_an_unknown_version_is_answered_with_those_there_are(registry: Registry,
 def test_a_manifest_that_cannot_be_read_is_named(registry: Registry, tmp_path: Path) -> None:
     with_base(registry, tmp_path)
     (registry.folder("assistant", "1.0.0") / MANIFEST).write_text("{")
-    with pytest.raises(VersionCorrupt, match="manifest.json"):
+    with pytest.raises(VersionCorrupt, match=r"manifest\.json"):
         registry.list("assistant")
