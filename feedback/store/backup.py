@@ -28,24 +28,24 @@ def copy_database(con: duckdb.DuckDBPyConnection, target: Path) -> Path:
     `con` must be a cursor of the caller's own, outside a transaction. Raises StoreUnavailable, and leaves `target` as
     it was, where the copy can't be made or does not hold what it should.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    _remove(part)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove(part)
         counts = _copy(con, part)
         if (found := _counts_in(part)) != counts:
-            raise StoreUnavailable(f"The copy {part} holds {found}, not {counts} rows.", "Look at the disk.")
+            raise OSError(f"the copy holds {found} rows, not {counts}")
         with part.open("rb") as copy:
             os.fsync(copy.fileno())
         os.replace(part, target)
+        sync_folder(target.parent)
     except (duckdb.Error, OSError) as error:
+        with contextlib.suppress(OSError):  # the first trouble is the one to tell
+            _remove(part)
         raise StoreUnavailable(
             f"The database could not be copied to {target}: {error}",
             "Free space, or name a folder that can be written.",
         ) from error
-    finally:
-        _remove(part)
-    sync_folder(target.parent)
     return target
 
 

@@ -62,8 +62,10 @@ class Connection:
         try:
             cursor.execute(f"USE {DATABASE}")
             yield cursor
-        except duckdb.FatalException:
-            self._broken = True
+        except Exception as error:
+            # Translated by whoever used the cursor, or not: after a fatal error DuckDB answers nobody.
+            if isinstance(error, duckdb.FatalException) or isinstance(error.__cause__, duckdb.FatalException):
+                self._broken = True
             raise
         finally:
             with self._gate:
@@ -76,12 +78,12 @@ class Connection:
         with self._gate:
             if not self._closed:
                 self._closed = True
-                self._root.close()
                 self._release_if_last()
 
     def _release_if_last(self) -> None:
-        """DuckDB holds the file until its last cursor is closed; before that nobody here may open it again."""
+        """Closing the root would close every cursor on it, under the hands of whoever reads: the last one closes it."""
         if self._closed and not self._cursors:
+            self._root.close()
             _release(self.file)
 
     def _living(self) -> duckdb.DuckDBPyConnection:

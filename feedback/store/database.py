@@ -90,7 +90,11 @@ class Store:
         return self._select(ANNOTATIONS, "WHERE turn_id = ? ORDER BY created_at, annotation_id", [turn_id])
 
     def turns(self, after: str = "", limit: int = 50) -> list[Turn]:
-        """The next `limit` turns behind the id `after`, by id, which is by time. Pass the last one's id to go on."""
+        """The next `limit` turns behind the id `after`, by id, which is by time. Pass the last one's id to go on.
+
+        For browsing, not for following: an id is minted when its turn begins, so a long reply's turn is stored behind
+        the ids of turns that began later.
+        """
         return self._select(TURNS, "WHERE turn_id > ? ORDER BY turn_id LIMIT ?", [after, limit])
 
     def counts(self) -> dict[str, int]:
@@ -126,7 +130,10 @@ class Store:
             return copy_database(cursor, target)
 
     def close(self) -> None:
-        """Commit what is queued, fold the log into the file, release it. Further `add_*` raise StoreUnavailable."""
+        """Commit what is queued, fold the log into the file, release it once the last reader has left.
+
+        Whatever is called afterwards raises StoreUnavailable.
+        """
         self._writer.close()
         self._connection.close()
 
