@@ -1,7 +1,8 @@
 """Which version answers to a name, re-read whenever `alias.json` changes.
 
 One stat per request and a parse only after a swap, so that a swap is seen by the very next request and costs nothing
-in between. A file that is damaged while the gateway runs must not stop it: the last good one stays, and the log says so.
+in between. A file that is damaged while the gateway runs must not stop it: the last good one stays, and the log
+says so.
 """
 
 from __future__ import annotations
@@ -37,14 +38,17 @@ class AliasBook:
             self._seen = seen
         return self._file.aliases
 
-    def find(self, name: str) -> Alias:
-        """The alias of that name; `name:latest` is the same one, as Ollama's clients write it. Raises UnknownAlias."""
+    def find(self, asked: str) -> tuple[str, Alias]:
+        """The alias that a client asked for, and its own name; `name:latest` is `name`, as Ollama's clients write it.
+
+        Raises UnknownAlias, listing the known names.
+        """
         aliases = self.all()
-        found = aliases.get(name) or aliases.get(name.removesuffix(":latest"))
-        if found is None:
-            known = ", ".join(sorted(aliases)) or "none yet"
-            raise UnknownAlias(f"There is no model {name[:100]!r} here.", f"Known names: {known}.")
-        return found
+        for name in (asked, asked.removesuffix(":latest")):
+            if name in aliases:
+                return name, aliases[name]
+        known = ", ".join(sorted(aliases)) or "none yet"
+        raise UnknownAlias(f"There is no model {asked[:100]!r} here.", f"Known names: {known}.")
 
     def _stat(self) -> tuple[int, int, int] | None:
         try:

@@ -17,6 +17,8 @@ from service.settings import GatewaySettings
 
 REASON_LIMIT = 500
 """Characters of an upstream's error that are passed on."""
+END_OF_BODY_S = 0.25
+"""How long the end of a body may be behind its last line; a connection that is slower is not kept."""
 HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "ratchet-gateway"}
 
 
@@ -56,7 +58,7 @@ class UpstreamReply:
         self._rest = b""
 
     async def read(self) -> list[Chunk]:
-        """The next chunks, all that came in one piece off the wire. Raises UpstreamBroke at an end, a silence, an error."""
+        """The next chunks, all that came off the wire at once. Raises UpstreamBroke at an end, a silence, an error."""
         while True:
             try:
                 async with asyncio.timeout(self._wait_s):
@@ -84,9 +86,14 @@ class UpstreamReply:
             raise UpstreamBroke(f"The upstream stopped: {_reason(chunk.error)}.", "Ask again; its log says more.")
         return chunk
 
-    def finish(self) -> None:
-        """The last chunk was read: the connection may serve again."""
-        self._answer.release()
+    async def finish(self) -> None:
+        """The last chunk was read: take the end of the body too, so that the connection may serve again."""
+        try:
+            async with asyncio.timeout(END_OF_BODY_S):
+                while await self._answer.content.readany():
+                    pass
+        except (TimeoutError, aiohttp.ClientError):
+            self._answer.close()
 
     def close(self) -> None:
         """Hang up, which stops the model; harmless after `finish`."""
@@ -130,7 +137,7 @@ class Upstream:
         return found
 
     async def _ask(self, method: str, path: str, body: bytes | None, wait_s: float) -> aiohttp.ClientResponse:
-        """Send, wait for the headers, refuse anything but 200. A kept-alive connection that died unnoticed is retried."""
+        """Send, wait for the headers, take nothing but 200. A kept-alive connection that died unnoticed is retried."""
         assert self._session is not None, "the upstream is used outside its `async with`"
         for attempt in (1, 2):
             try:

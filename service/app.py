@@ -1,0 +1,110 @@
+"""The gateway's app: the list of its routes, and what opens at startup and closes at shutdown.
+
+The store opens first and closes last, after every request has ended, so that what was acknowledged is on disk. Nothing
+here may import the training stack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from litestar import Litestar
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import YamlRenderPlugin
+from litestar.types import ControllerRouterHandler
+
+from feedback.errors import RatchetError
+from feedback.settings import PoolSettings, StoreSettings
+from feedback.store.database import Store
+from service import artefacts, errors, health, turns
+from service.aliases import AliasBook
+from service.chat import models, routes
+from service.pages import routes as pages
+from service.parts import Parts
+from service.settings import GatewaySettings
+from service.upstream import Upstream
+from service.words.filter import WordFilter
+
+ROUTES: list[ControllerRouterHandler] = [
+    routes.chat_in_ollamas,
+    routes.chat_in_openais,
+    models.version,
+    models.tags,
+    models.show,
+    models.models,
+    models.model,
+    turns.rate,
+    turns.annotate,
+    turns.read_turn,
+    turns.read_turns,
+    artefacts.put_tokenizer,
+    artefacts.freeze_pool,
+    artefacts.read_snapshot,
+    artefacts.read_pool,
+    artefacts.read_versions,
+    artefacts.ask_learner,
+    artefacts.read_cycles,
+    artefacts.read_one_cycle,
+    artefacts.back_up,
+    health.health,
+    health.ready,
+    pages.chat_page,
+    pages.page_file,
+]
+
+
+def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSettings) -> Litestar:
+    """The app. Raises InvalidWords at once; StoreLocked and StoreUnavailable at startup."""
+    words = WordFilter.load(Path(gateway.words_file) if gateway.words_file else None)
+
+    @contextlib.asynccontextmanager
+    async def opened(app: Litestar) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                app.state.parts = await stack.enter_async_context(_parts(gateway, store, pool, words))
+            except RatchetError as error:
+                app.state.startup_error = error  # uvicorn only logs it; `server` raises it to whoever started us
+                raise
+            yield
+
+    everything: dict[int | type[Exception], Any] = {Exception: errors.to_response, HTTPException: errors.to_response}
+    return Litestar(
+        ROUTES,
+        lifespan=[opened],
+        exception_handlers=everything,
+        request_max_body_size=gateway.body_limit_bytes,
+        logging_config=None,
+        openapi_config=OpenAPIConfig(
+            title="Ratchet",
+            version="1",
+            path="/schema",
+            render_plugins=[YamlRenderPlugin(path=["/", "/openapi.yaml"])],
+            use_handler_docstrings=True,
+        ),
+    )
+
+
+@contextlib.asynccontextmanager
+async def _parts(
+    gateway: GatewaySettings, store_settings: StoreSettings, pool: PoolSettings, words: WordFilter
+) -> AsyncIterator[Parts]:
+    store = await asyncio.to_thread(Store.open, store_settings)
+    try:
+        async with Upstream(gateway) as upstream:
+            yield Parts(
+                gateway=gateway,
+                store_settings=store_settings,
+                pool=pool,
+                store=store,
+                upstream=upstream,
+                aliases=AliasBook(store_settings.data_dir / "alias.json"),
+                words=words,
+                freezing=asyncio.Lock(),
+            )
+    finally:
+        await asyncio.to_thread(store.close)

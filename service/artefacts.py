@@ -1,0 +1,190 @@
+"""The learner's window into the store, and the operator's into the learner: snapshots, versions, cycles, requests.
+
+The learner never opens the database: it asks here for a snapshot. The gateway never trains: what an operator wants of
+the learner is written as a request file, which the learner takes up. Everything else here only reads what they wrote.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from litestar import Response, get, post, put
+
+from feedback.errors import InvalidInput, UnknownCycle, UnknownSnapshot, UnknownTokenizer, UnknownVersion
+from feedback.files import replace_file
+from feedback.mint import new_id, now
+from learner.alias import Alias
+from learner.records import CycleState, Request, VersionManifest, journal_files, parse_semver, read_cycle
+from service.parts import AnyRequest, Parts, parts_of
+from service.turns import decode
+
+SHA256 = re.compile(r"^[0-9a-f]{64}$")
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+"""Names that may become part of a path."""
+ARTEFACT_LIMIT_BYTES = 64 * 1024 * 1024
+"""Largest tokenizer or list of guarded texts; the limit of ordinary bodies is far below."""
+
+
+class SnapshotInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to freeze the pool with."""
+
+    tokenizer: str | None = None
+    """SHA-256 of a tokenizer that was put here; none estimates lengths."""
+    guard: list[str] = []
+    """Texts that nothing near is trained on, for example the retention suite's questions."""
+    base_model: str = ""
+
+
+class RequestInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operator wants of the learner."""
+
+    kind: Literal["cycle", "promote", "rollback"]
+    alias: str = "assistant"
+    version: str = ""
+    """For promote: which version."""
+    reason: str = ""
+
+
+class Versions(msgspec.Struct, frozen=True, kw_only=True):
+    aliases: dict[str, Alias]
+    versions: list[VersionManifest]
+    """By model, then oldest first."""
+
+
+@put("/tokenizers/{sha256:str}", status_code=201, summary="Put a tokenizer", request_max_body_size=ARTEFACT_LIMIT_BYTES)
+async def put_tokenizer(request: AnyRequest, sha256: str) -> dict[str, str]:
+    """Keep a base model's tokenizer.json under its hash, so that snapshots count in its tokens."""
+    data = await request.body()
+    found = hashlib.sha256(data).hexdigest()
+    if not SHA256.match(sha256) or found != sha256:
+        raise InvalidInput(f"The body's SHA-256 is {found}, not the one in the path.", "Put it under its own hash.")
+    await asyncio.to_thread(replace_file, _tokenizer_file(parts_of(request), sha256), data)
+    return {"sha256": sha256}
+
+
+@post("/snapshots", summary="Freeze the pool", request_max_body_size=ARTEFACT_LIMIT_BYTES)
+async def freeze_pool(request: AnyRequest) -> Response[bytes]:
+    """Freeze what can be learnt now and answer with the snapshot's manifest; the same content gives the same one."""
+    parts = parts_of(request)
+    given = decode(await request.body() or b"{}", SnapshotInput, InvalidInput)
+    async with parts.freezing:
+        manifest = await asyncio.to_thread(_freeze, parts, given)
+    return Response(msgspec.json.encode(manifest), media_type="application/json")
+
+
+@get("/snapshots/{snapshot_id:str}", summary="One snapshot's manifest")
+async def read_snapshot(request: AnyRequest, snapshot_id: str) -> Response[bytes]:
+    """The manifest as it was written."""
+    file = parts_of(request).data_dir / "snapshots" / snapshot_id / "manifest.json"
+    if not NAME.match(snapshot_id) or not file.is_file():
+        raise UnknownSnapshot(f"There is no snapshot {snapshot_id[:100]!r}.", "POST /snapshots makes one.")
+    return Response(await asyncio.to_thread(file.read_bytes), media_type="application/json")
+
+
+@get("/pool", summary="What could be learnt from now")
+async def read_pool(request: AnyRequest) -> dict[str, int]:
+    """Counts by reason; lengths are estimated."""
+    return await asyncio.to_thread(_pool_counts, parts_of(request))
+
+
+@get("/versions", summary="Aliases and registered versions")
+async def read_versions(request: AnyRequest) -> Versions:
+    """What serves, and every version that is in the registry."""
+    parts = parts_of(request)
+    return Versions(
+        aliases=parts.aliases.all(), versions=await asyncio.to_thread(_manifests, parts.data_dir / "registry")
+    )
+
+
+@post("/requests", status_code=202, summary="Ask the learner for a cycle, a promotion or a rollback")
+async def ask_learner(request: AnyRequest) -> Request:
+    """Write a request file, which the learner takes up."""
+    parts = parts_of(request)
+    given = decode(await request.body(), RequestInput, InvalidInput)
+    _check_request(parts, given)
+    wish = Request(request_id=new_id("request"), at=now(), **msgspec.structs.asdict(given))
+    file = parts.data_dir / "requests" / f"{wish.request_id}.json"
+    await asyncio.to_thread(replace_file, file, msgspec.json.encode(wish))
+    return wish
+
+
+@get("/cycles", summary="Cycles, newest first")
+async def read_cycles(request: AnyRequest) -> list[CycleState]:
+    """Each cycle as its journal tells it."""
+    return await asyncio.to_thread(_cycles, parts_of(request).data_dir / "journal")
+
+
+@get("/cycles/{cycle_id:str}", summary="One cycle")
+async def read_one_cycle(request: AnyRequest, cycle_id: str) -> CycleState:
+    """The cycle as its journal tells it."""
+    file = parts_of(request).data_dir / "journal" / f"{cycle_id}.jsonl"
+    if not NAME.match(cycle_id) or not file.is_file():
+        raise UnknownCycle(f"There is no cycle {cycle_id[:100]!r}.", "GET /cycles lists them.")
+    return await asyncio.to_thread(read_cycle, file)
+
+
+@post("/backups", summary="Back the store up")
+async def back_up(request: AnyRequest) -> dict[str, Any]:
+    """Copy the whole store while it serves."""
+    parts = parts_of(request)
+    return await asyncio.to_thread(_back_up, parts)
+
+
+def _tokenizer_file(parts: Parts, sha256: str) -> Path:
+    return parts.data_dir / "tokenizers" / f"{sha256}.json"
+
+
+def _freeze(parts: Parts, given: SnapshotInput) -> msgspec.Struct:
+    from feedback.freeze import freeze  # pyarrow and tokenizers take a second to import, and start-up must be quick
+
+    tokenizer = None
+    if given.tokenizer is not None:
+        tokenizer = _tokenizer_file(parts, given.tokenizer)
+        if not SHA256.match(given.tokenizer) or not tokenizer.is_file():
+            raise UnknownTokenizer(
+                f"There is no tokenizer {given.tokenizer[:64]!r} here.", "PUT /tokenizers/<sha256> first."
+            )
+    with parts.store.reader() as cursor:
+        return freeze(
+            cursor, parts.pool, parts.data_dir / "snapshots", tokenizer, given.guard, now(), base_model=given.base_model
+        )
+
+
+def _pool_counts(parts: Parts) -> dict[str, int]:
+    from feedback.freeze import pool_counts  # as above
+
+    with parts.store.reader() as cursor:
+        return pool_counts(cursor, parts.pool, now())
+
+
+def _manifests(registry: Path) -> list[VersionManifest]:
+    found = [
+        msgspec.json.decode(file.read_bytes(), type=VersionManifest) for file in registry.glob("*/*/manifest.json")
+    ]
+    return sorted(found, key=lambda manifest: (manifest.model, parse_semver(manifest.version)))
+
+
+def _check_request(parts: Parts, given: RequestInput) -> None:
+    if not NAME.match(given.alias):
+        raise InvalidInput("alias is no name.", "Name an alias that GET /versions lists.")
+    if given.kind != "promote":
+        return
+    parse_semver(given.version)
+    if not (parts.data_dir / "registry" / given.alias / given.version / "manifest.json").is_file():
+        raise UnknownVersion(f"There is no version {given.version} of {given.alias}.", "GET /versions lists them.")
+
+
+def _cycles(journal: Path) -> list[CycleState]:
+    return [read_cycle(file) for file in reversed(journal_files(journal))]
+
+
+def _back_up(parts: Parts) -> dict[str, Any]:
+    folder = parts.data_dir / "backups"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = parts.store.backup(folder)
+    return {"file": str(file), "bytes": file.stat().st_size}

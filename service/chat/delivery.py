@@ -1,0 +1,196 @@
+"""Asking, sending, storing: the one order of steps that both dialects share.
+
+    ask the upstream ─► send each piece at once ─► store the turn, wait for its commit ─► send what ends the answer
+
+A client that leaves stops the upstream at once and its turn is kept as `cut`; so is one whose upstream broke. An answer
+whose turn could not be made durable ends in an error. Must never: send the last chunk before the commit, leave the
+upstream running for nobody, or let a broken answer look whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import Future
+from typing import Any
+
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+from feedback.errors import RatchetError, UpstreamBroke
+from feedback.store.database import Store
+from service.chat.asked import Piece, Voice
+from service.chat.exchange import Exchange
+from service.errors import failure_of, log_unforeseen
+from service.upstream import Upstream, UpstreamReply
+
+log = logging.getLogger(__name__)
+
+JSON = "application/json"
+
+
+class ClientLeft(Exception):
+    """The client hung up before its answer was whole."""
+
+
+class WhileListening:
+    """`async with`: cancels its body when the client hangs up, and turns that into ClientLeft.
+
+    Only its own cancelling is turned; one from outside, at shutdown, stays what it is.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left = False
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._watch = asyncio.create_task(self._wait())
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        self._watch.cancel()
+        if self._left and self._task.uncancel() <= 0 and kind is asyncio.CancelledError:
+            raise ClientLeft from error
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._left = True
+        self._task.cancel()
+
+
+class Wire:
+    """The client's end. Headers go out with the first bytes, so that what fails before them has its own status."""
+
+    def __init__(self, exchange: Exchange, voice: Voice, send: Send) -> None:
+        self.started = False
+        self._exchange = exchange
+        self._voice = voice
+        self._send = send
+
+    async def say(self, piece: Piece) -> None:
+        """Pass a piece on at once, to a client that takes a stream."""
+        if piece and self._exchange.asked.stream:
+            await self._start(self._voice.stream_type)
+            await self._body(self._voice.piece(piece), more=True)
+
+    async def end(self) -> None:
+        """What ends the answer, or all of it at once."""
+        ended = self._exchange.end()
+        if self._exchange.asked.stream:
+            await self._start(self._voice.stream_type)
+            await self._body(self._voice.last(ended), more=False)
+            return
+        body = self._voice.whole(self._exchange.said, ended)
+        await self._start(JSON, length=len(body))
+        await self._body(body, more=False)
+
+    async def fail(self, error: BaseException) -> None:
+        """An error inside a stream that has begun."""
+        await self._body(self._voice.broken(failure_of(error)), more=False)
+
+    async def _start(self, content_type: str, length: int | None = None) -> None:
+        if self.started:
+            return
+        self.started = True
+        exchange = self._exchange
+        headers = [
+            (b"content-type", content_type.encode()),
+            (b"x-turn-id", exchange.turn_id.encode()),
+            (b"x-model-version", exchange.served.version.encode()),
+            (b"x-conversation-id", exchange.conversation_id.encode()),
+            (b"cache-control", b"no-store"),
+        ]
+        if length is not None:
+            headers.append((b"content-length", str(length).encode()))
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _body(self, data: bytes, *, more: bool) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+class ChatAnswer(ASGIResponse):
+    """The answer to a chat, as an ASGI application of its own, since only it can hear the client leave."""
+
+    __slots__ = ("_exchange", "_store", "_upstream", "_voice")
+
+    def __init__(self, exchange: Exchange, voice: Voice, upstream: Upstream, store: Store) -> None:
+        super().__init__(status_code=200)
+        self._exchange = exchange
+        self._voice = voice
+        self._upstream = upstream
+        self._store = store
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Deliver. Errors before the first byte are raised, and get their own status from the app's handler."""
+        wire = Wire(self._exchange, self._voice, send)
+        try:
+            await self._deliver(wire, receive)
+        except ClientLeft:
+            return
+        except Exception as error:  # a stream that has begun can only be ended; nothing may escape into the server
+            if not wire.started:
+                raise
+            if not isinstance(error, RatchetError):
+                log_unforeseen(error)
+            await wire.fail(error)
+
+    async def _deliver(self, wire: Wire, receive: Receive) -> None:
+        exchange = self._exchange
+        if exchange.blocked:
+            await wire.say(exchange.refuse())
+            await self._committed(self._keep_whole())
+        else:
+            await self._converse(wire, receive)
+        await wire.end()
+
+    async def _converse(self, wire: Wire, receive: Receive) -> None:
+        """Ask, pass on, store. Raises ClientLeft, UpstreamDown, UpstreamRefused; UpstreamBroke once the cut is kept."""
+        reply: UpstreamReply | None = None
+        try:
+            async with WhileListening(receive):
+                reply = await self._upstream.chat(self._exchange.upstream_body())
+                while not self._exchange.ended:
+                    await wire.say(self._exchange.hear(await reply.read()))
+            if self._exchange.blocked:
+                reply.close()
+            stored = self._keep_whole()
+            await reply.finish()  # while the commit is under way
+            await self._committed(stored)
+        except (ClientLeft, asyncio.CancelledError):
+            if not self._exchange.ended:
+                self._keep_cut()
+            raise
+        except UpstreamBroke:
+            await self._committed(self._keep_cut())
+            raise
+        finally:
+            if reply is not None:
+                reply.close()
+
+    def _keep_whole(self) -> Future[None]:
+        return self._store.add_turn(self._exchange.turn("blocked" if self._exchange.blocked else "whole"))
+
+    def _keep_cut(self) -> Future[None]:
+        """Hand the cut turn to the writer without waiting: also done while the task is being cancelled."""
+        try:
+            stored = self._store.add_turn(self._exchange.turn("cut"))
+        except RatchetError as error:
+            stored = Future()
+            stored.set_exception(error)
+        stored.add_done_callback(lambda future: _log_lost(self._exchange.turn_id, future))
+        return stored
+
+    @staticmethod
+    async def _committed(stored: Future[None]) -> None:
+        """Wait for the commit. Shielded: a request that is cancelled must not take its write out of the queue."""
+        await asyncio.shield(asyncio.wrap_future(stored))
+
+
+def _log_lost(turn_id: str, stored: Future[None]) -> None:
+    if stored.cancelled() or (error := stored.exception()) is None:
+        return
+    code = error.code if isinstance(error, RatchetError) else type(error).__qualname__
+    log.error("cut-turn-lost", extra={"fields": {"turn": turn_id, "code": code}})

@@ -1,0 +1,58 @@
+"""Serving the chat page. Its files are read once; a strict policy keeps it from fetching anything from elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+
+from litestar import Response, get, route
+
+from feedback.errors import UnknownRoute
+from service.parts import AnyRequest
+
+TYPES = {"chat.css": "text/css; charset=utf-8", "chat.js": "text/javascript; charset=utf-8"}
+HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-cache",
+}
+
+
+@route("/", http_method=["GET", "HEAD"], summary="The chat page", include_in_schema=False)
+async def chat_page(request: AnyRequest) -> Response[bytes]:
+    """The page, in Chinese for a browser that prefers it. Ollama's clients ask HEAD here whether anybody is up."""
+    language = page_language(request.headers.get("accept-language", ""))
+    body = page_bytes("chat.html").replace(b'<html lang="en">', f'<html lang="{language}">'.encode())
+    if request.method == "HEAD":
+        return Response(b"", headers=HEADERS, media_type="text/html; charset=utf-8")
+    return Response(body, headers=HEADERS, media_type="text/html; charset=utf-8")
+
+
+@get("/page/{name:str}", summary="A file of the chat page", include_in_schema=False)
+async def page_file(name: str) -> Response[bytes]:
+    """Its style sheet or its script."""
+    if name not in TYPES:
+        raise UnknownRoute("The chat page has no such file.", "It has chat.css and chat.js.")
+    return Response(page_bytes(name), headers=HEADERS, media_type=TYPES[name])
+
+
+@functools.cache
+def page_bytes(name: str) -> bytes:
+    """A file of this package."""
+    return importlib.resources.files("service.pages").joinpath(name).read_bytes()
+
+
+def page_language(accepted: str) -> str:
+    """`zh` or `en`, whichever of the two the browser prefers; English where it says neither."""
+    best, best_weight = "en", 0.0
+    for entry in accepted.split(","):
+        tag, _, weight_text = entry.strip().partition(";q=")
+        try:
+            weight = float(weight_text) if weight_text else 1.0
+        except ValueError:
+            continue
+        language = tag.split("-")[0].lower()
+        if language in ("zh", "en") and weight > best_weight:
+            best, best_weight = language, weight
+    return best

@@ -1,0 +1,44 @@
+"""What the gateway's handlers need, put together once at startup and found on the app's state."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from litestar import Request
+
+from feedback.settings import PoolSettings, StoreSettings
+from feedback.store.database import Store
+from service.aliases import AliasBook
+from service.settings import GatewaySettings
+from service.upstream import Upstream
+from service.words.filter import WordFilter
+
+AnyRequest = Request[Any, Any, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The open store, the session to the upstream, the aliases, the words, and the settings behind them."""
+
+    gateway: GatewaySettings
+    store_settings: StoreSettings
+    pool: PoolSettings
+    store: Store
+    upstream: Upstream
+    aliases: AliasBook
+    words: WordFilter
+    freezing: asyncio.Lock
+    """One snapshot at a time: a freeze takes seconds of a core."""
+
+    @property
+    def data_dir(self) -> Path:
+        return self.store_settings.data_dir
+
+
+def parts_of(request: AnyRequest) -> Parts:
+    """The parts of the app that serves this request."""
+    parts: Parts = request.app.state.parts
+    return parts

@@ -1,0 +1,90 @@
+"""What people say of a turn, and reading turns back. Answered only after the commit."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import get, post
+
+from feedback.annotations import Annotation, AnnotationInput, check_annotation
+from feedback.errors import InvalidAnnotation, InvalidInput, InvalidRating, MalformedBody
+from feedback.mint import new_id, now
+from feedback.ratings import Rating, RatingInput, check_rating
+from feedback.store.database import Store
+from feedback.turns import Turn
+from service.parts import AnyRequest, parts_of
+
+PAGE_LIMIT = 500
+"""Most turns in one page."""
+
+Kind = TypeVar("Kind", bound=msgspec.Struct)
+
+
+class TurnWithVerdicts(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn and everything that was said of it, oldest first."""
+
+    turn: Turn
+    ratings: list[Rating]
+    annotations: list[Annotation]
+
+
+@post("/turns/{turn_id:str}/ratings", summary="Rate a turn")
+async def rate(request: AnyRequest, turn_id: str) -> dict[str, str]:
+    """A user's verdict: up or down, or stars. Rating again appends; the latest counts."""
+    given = decode(await request.body(), RatingInput, InvalidRating)
+    check_rating(given)
+    rating = Rating(rating_id=new_id("rating"), turn_id=turn_id, created_at=now(), **msgspec.structs.asdict(given))
+    await committed(parts_of(request).store.add_rating(rating))
+    return {"rating_id": rating.rating_id, "turn_id": turn_id}
+
+
+@post("/turns/{turn_id:str}/annotations", summary="Annotate a turn")
+async def annotate(request: AnyRequest, turn_id: str) -> dict[str, str]:
+    """A trained person's verdict, in one of three tiers."""
+    given = decode(await request.body(), AnnotationInput, InvalidAnnotation)
+    check_annotation(given)
+    annotation = Annotation(
+        annotation_id=new_id("annotation"), turn_id=turn_id, created_at=now(), **msgspec.structs.asdict(given)
+    )
+    await committed(parts_of(request).store.add_annotation(annotation))
+    return {"annotation_id": annotation.annotation_id, "turn_id": turn_id}
+
+
+@get("/turns/{turn_id:str}", summary="One turn with its ratings and annotations")
+async def read_turn(request: AnyRequest, turn_id: str) -> TurnWithVerdicts:
+    """The turn as it was stored."""
+    return await asyncio.to_thread(_with_verdicts, parts_of(request).store, turn_id)
+
+
+@get("/turns", summary="Turns, oldest first")
+async def read_turns(request: AnyRequest, after: str = "", limit: int = 50) -> list[Turn]:
+    """Up to `limit` (1 to 500) turns behind the id `after`; pass the last one's id to go on."""
+    if not 1 <= limit <= PAGE_LIMIT:
+        raise InvalidInput(
+            f"limit is {limit}, outside 1 to {PAGE_LIMIT}.", "Ask for less, and go on with after=<last id>."
+        )
+    return await asyncio.to_thread(parts_of(request).store.turns, after, limit)
+
+
+def decode(body: bytes, kind: type[Kind], error: type[InvalidInput]) -> Kind:
+    """A body in the shape of `kind`. Raises MalformedBody where it is not JSON, `error` where the shape is wrong."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as problem:
+        fields = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
+        raise error(f"The body is not in shape: {problem}.", f"Its fields are {fields}.") from problem
+    except (msgspec.DecodeError, RecursionError) as problem:
+        raise MalformedBody("The body is not JSON.", "Send one JSON object.") from problem
+
+
+async def committed(future: Future[Any]) -> None:
+    """Wait for the commit. Shielded: a request that is cancelled must not take its write out of the queue."""
+    await asyncio.shield(asyncio.wrap_future(future))
+
+
+def _with_verdicts(store: Store, turn_id: str) -> TurnWithVerdicts:
+    turn = store.turn(turn_id)
+    return TurnWithVerdicts(turn=turn, ratings=store.ratings(turn_id), annotations=store.annotations(turn_id))
