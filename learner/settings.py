@@ -39,6 +39,10 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Least gain on the held-out questions, absolute, for a candidate to count as better."""
     min_heldout: int = 10
     """Fewest held-out questions for a verdict; below it there is not enough evidence."""
+    max_heldout: int = 400
+    """Most held-out questions that are asked; of more, a fixed sample is taken by their hash."""
+    max_validation: int = 40
+    """Most validation rows that are asked for each of the adapter's scales; of more, a fixed sample is taken."""
     max_reply_tokens: int = 64
     """Tokens that a model may use for a reply in evaluation."""
     general_reply_tokens: int = 24
@@ -81,7 +85,7 @@ class RecipeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     accumulate: int = 1
     """Forward passes whose gradients are added before a step."""
     patience_epochs: int = 3
-    """Epochs without a better validation loss after which training stops."""
+    """Epochs without a better validation loss after which training stops; 0 never stops early."""
     replay_share: float = 0.3
     """Share of general data among the training rows, 0 to 0.9."""
     max_tokens: int = 512
@@ -96,6 +100,8 @@ class RecipeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """auto trains on a GPU where Ray sees one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bfloat16 autocast where the processor or GPU has it, weights in fp32."""
+    max_failures: int = 2
+    """How often workers that died are started again, from the last checkpoint, before the run fails."""
     seed: int = 17
     """Seeds the data order, the replay sample and the adapter's initial weights."""
     max_steps: int = -1
