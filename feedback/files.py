@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from pathlib import Path
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Put `data` at `path` atomically and durably: a part file beside it, fsync, `os.replace`, fsync of the folder."""
+def replace_file(path: Path, data: bytes) -> float:
+    """Put `data` at `path` atomically and durably: a part file beside it, fsync, `os.replace`, fsync of the folder.
+
+    Returns the seconds that the rename itself took: before it readers see the old file, after it the new one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with part.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    started = time.perf_counter()
     os.replace(part, path)
+    took = time.perf_counter() - started
     sync_folder(path.parent)
+    return took
 
 
 def append_line(path: Path, line: bytes) -> None:
@@ -40,6 +47,19 @@ def whole_lines(path: Path) -> list[bytes]:
         return []
     data = path.read_bytes()
     return data[: data.rfind(b"\n") + 1].splitlines()
+
+
+def drop_cut_line(path: Path) -> None:
+    """Cut off what follows the last newline: a crash left it there, and the next line appended would be glued to it."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        data = file.read()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            file.truncate(whole)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -63,6 +63,6 @@ def read_aliases(path: Path) -> AliasFile:
         ) from error
 
 
-def write_aliases(path: Path, aliases: AliasFile) -> None:
-    """Replace the file atomically and durably."""
-    replace_file(path, msgspec.json.format(msgspec.json.encode(aliases), indent=2))
+def write_aliases(path: Path, aliases: AliasFile) -> float:
+    """Replace the file atomically and durably; returns the seconds that the swap itself took."""
+    return replace_file(path, msgspec.json.format(msgspec.json.encode(aliases), indent=2))

@@ -78,7 +78,8 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     process died takes up where the last `done` stands."""
 
     at: dt.datetime
-    event: Literal["started", "resumed", "step", "progress", "done", "failed", "finished"]
+    event: Literal["started", "resumed", "stopped", "step", "progress", "done", "failed", "finished"]
+    """`stopped`: its process was asked to stop, and will be taken up again."""
     step: Step | None = None
     detail: dict[str, Any] = {}
 
