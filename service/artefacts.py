@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 from litestar import Response, get, post, put
+from litestar.params import FromPath
 
 from feedback.errors import InvalidInput, UnknownCycle, UnknownSnapshot, UnknownTokenizer, UnknownVersion
 from feedback.files import replace_file
@@ -57,7 +58,7 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @put("/tokenizers/{sha256:str}", status_code=201, summary="Put a tokenizer", request_max_body_size=ARTEFACT_LIMIT_BYTES)
-async def put_tokenizer(request: AnyRequest, sha256: str) -> dict[str, str]:
+async def put_tokenizer(request: AnyRequest, sha256: FromPath[str]) -> dict[str, str]:
     """Keep a base model's tokenizer.json under its hash, so that snapshots count in its tokens."""
     data = await request.body()
     found = hashlib.sha256(data).hexdigest()
@@ -78,7 +79,7 @@ async def freeze_pool(request: AnyRequest) -> Response[bytes]:
 
 
 @get("/snapshots/{snapshot_id:str}", summary="One snapshot's manifest")
-async def read_snapshot(request: AnyRequest, snapshot_id: str) -> Response[bytes]:
+async def read_snapshot(request: AnyRequest, snapshot_id: FromPath[str]) -> Response[bytes]:
     """The manifest as it was written."""
     file = parts_of(request).data_dir / "snapshots" / snapshot_id / "manifest.json"
     if not NAME.match(snapshot_id) or not file.is_file():
@@ -120,7 +121,7 @@ async def read_cycles(request: AnyRequest) -> list[CycleState]:
 
 
 @get("/cycles/{cycle_id:str}", summary="One cycle")
-async def read_one_cycle(request: AnyRequest, cycle_id: str) -> CycleState:
+async def read_one_cycle(request: AnyRequest, cycle_id: FromPath[str]) -> CycleState:
     """The cycle as its journal tells it."""
     file = parts_of(request).data_dir / "journal" / f"{cycle_id}.jsonl"
     if not NAME.match(cycle_id) or not file.is_file():

@@ -8,12 +8,14 @@ an answer or a log unless it is a RatchetError: it may hold what people wrote.
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from typing import Any, Literal
 
 import msgspec
-from litestar import Request, Response
+from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
+from litestar.routes import HTTPRoute
 
 from feedback import errors
 from feedback.errors import RatchetError
@@ -132,14 +134,24 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[b
     if failure.code == "internal":
         log_unforeseen(error)
     headers = dict(failure.headers)
-    if isinstance(error, HTTPException) and error.headers and "Allow" in error.headers:
-        headers["allow"] = error.headers["Allow"]
+    if failure.status == 405:
+        headers["allow"] = ", ".join(methods_at(request.app, request.url.path))
     return Response(
         msgspec.json.encode(failure.body(speech_of(request.url.path))),
         status_code=failure.status,
         headers=headers,
         media_type="application/json",
     )
+
+
+def methods_at(app: Litestar, path: str) -> list[str]:
+    """The methods that a path takes; Litestar's own exception does not say."""
+    found: set[str] = set()
+    for route in app.routes:
+        pattern = re.sub(r"\\\{.*?\\\}", "[^/]+", re.escape(route.path_format))
+        if isinstance(route, HTTPRoute) and re.fullmatch(pattern, path):
+            found |= set(route.methods)
+    return sorted(found)
 
 
 def log_unforeseen(error: BaseException) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from litestar import get, post
+from litestar.params import FromPath, FromQuery
 
 from feedback.annotations import Annotation, AnnotationInput, check_annotation
 from feedback.errors import InvalidAnnotation, InvalidInput, InvalidRating, MalformedBody
@@ -32,7 +33,7 @@ class TurnWithVerdicts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @post("/turns/{turn_id:str}/ratings", summary="Rate a turn")
-async def rate(request: AnyRequest, turn_id: str) -> dict[str, str]:
+async def rate(request: AnyRequest, turn_id: FromPath[str]) -> dict[str, str]:
     """A user's verdict: up or down, or stars. Rating again appends; the latest counts."""
     given = decode(await request.body(), RatingInput, InvalidRating)
     check_rating(given)
@@ -42,7 +43,7 @@ async def rate(request: AnyRequest, turn_id: str) -> dict[str, str]:
 
 
 @post("/turns/{turn_id:str}/annotations", summary="Annotate a turn")
-async def annotate(request: AnyRequest, turn_id: str) -> dict[str, str]:
+async def annotate(request: AnyRequest, turn_id: FromPath[str]) -> dict[str, str]:
     """A trained person's verdict, in one of three tiers."""
     given = decode(await request.body(), AnnotationInput, InvalidAnnotation)
     check_annotation(given)
@@ -54,13 +55,13 @@ async def annotate(request: AnyRequest, turn_id: str) -> dict[str, str]:
 
 
 @get("/turns/{turn_id:str}", summary="One turn with its ratings and annotations")
-async def read_turn(request: AnyRequest, turn_id: str) -> TurnWithVerdicts:
+async def read_turn(request: AnyRequest, turn_id: FromPath[str]) -> TurnWithVerdicts:
     """The turn as it was stored."""
     return await asyncio.to_thread(_with_verdicts, parts_of(request).store, turn_id)
 
 
 @get("/turns", summary="Turns, oldest first")
-async def read_turns(request: AnyRequest, after: str = "", limit: int = 50) -> list[Turn]:
+async def read_turns(request: AnyRequest, after: FromQuery[str] = "", limit: FromQuery[int] = 50) -> list[Turn]:
     """Up to `limit` (1 to 500) turns behind the id `after`; pass the last one's id to go on."""
     if not 1 <= limit <= PAGE_LIMIT:
         raise InvalidInput(
@@ -76,8 +77,8 @@ def decode(body: bytes, kind: type[Kind], error: type[InvalidInput]) -> Kind:
     except msgspec.ValidationError as problem:
         fields = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
         raise error(f"The body is not in shape: {problem}.", f"Its fields are {fields}.") from problem
-    except (msgspec.DecodeError, RecursionError) as problem:
-        raise MalformedBody("The body is not JSON.", "Send one JSON object.") from problem
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise MalformedBody("The body is not JSON in UTF-8.", "Send one JSON object.") from problem
 
 
 async def committed(future: Future[Any]) -> None:

@@ -80,7 +80,7 @@ class UpstreamReply:
     def _chunk(self, line: bytes) -> Chunk:
         try:
             chunk = _decode_chunk(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UpstreamBroke("The upstream answered with something that is no chunk.", "See its log.") from error
         if chunk.error is not None:
             raise UpstreamBroke(f"The upstream stopped: {_reason(chunk.error)}.", "Ask again; its log says more.")
@@ -130,7 +130,7 @@ class Upstream:
         try:
             async with asyncio.timeout(self._settings.connect_timeout_s):
                 found = msgspec.json.decode(await answer.read(), type=dict[str, Any])
-        except (TimeoutError, aiohttp.ClientError, msgspec.DecodeError) as error:
+        except (TimeoutError, aiohttp.ClientError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _cut_short() from error
         finally:
             answer.close()

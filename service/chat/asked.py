@@ -87,8 +87,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
     """A body's JSON object. Raises MalformedBody, saying where; never quoting it."""
     try:
         found = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise MalformedBody(f"The body is not JSON: {error}.", "Send one JSON object.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedBody("The body is not JSON in UTF-8.", "Send one JSON object.") from error
     except RecursionError:
         raise MalformedBody("The body is nested too deeply.", "Send one flat JSON object.") from None
     if not isinstance(found, dict):

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from litestar import get, post
+from litestar.params import FromPath
 
 from feedback.errors import MalformedBody
 from learner.alias import Alias
@@ -48,7 +49,7 @@ async def models(request: AnyRequest) -> dict[str, Any]:
 
 
 @get("/v1/models/{name:str}", summary="One model, in OpenAI's dialect")
-async def model(request: AnyRequest, name: str) -> dict[str, Any]:
+async def model(request: AnyRequest, name: FromPath[str]) -> dict[str, Any]:
     """The alias."""
     return _model(*parts_of(request).aliases.find(name))
 

@@ -6,6 +6,7 @@ import functools
 import importlib.resources
 
 from litestar import Response, get, route
+from litestar.params import FromPath
 
 from feedback.errors import UnknownRoute
 from service.parts import AnyRequest
@@ -30,7 +31,7 @@ async def chat_page(request: AnyRequest) -> Response[bytes]:
 
 
 @get("/page/{name:str}", summary="A file of the chat page", include_in_schema=False)
-async def page_file(name: str) -> Response[bytes]:
+async def page_file(name: FromPath[str]) -> Response[bytes]:
     """Its style sheet or its script."""
     if name not in TYPES:
         raise UnknownRoute("The chat page has no such file.", "It has chat.css and chat.js.")

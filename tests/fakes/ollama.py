@@ -53,10 +53,11 @@ class Script:
     """What the next chat does: say these chunks, then end as told."""
 
     chunks: tuple[str, ...] | None = None
-    then: Literal["end", "break", "stall", "error", "garbage"] = "end"
+    then: Literal["end", "break", "stall", "error", "garbage", "lines"] = "end"
     status: int = 200
     error: str = ""
     done_reason: str = "stop"
+    lines: tuple[dict[str, Any], ...] = ()
 
 
 def echo(model: str, messages: list[dict[str, Any]]) -> str:
@@ -113,9 +114,17 @@ class FakeOllama:
         """The next chat says these chunks, then a line that is not JSON."""
         self._scripts.append(Script(chunks, "garbage"))
 
+    def will_say_lines(self, *lines: dict[str, Any]) -> None:
+        """The next chat streams these lines as they stand: tool calls, thinking, odd shapes."""
+        self._scripts.append(Script((), "lines", lines=lines))
+
     def will_fail(self, status: int, error: str) -> None:
         """The next chat is refused with this status and error."""
         self._scripts.append(Script((), status=status, error=error))
+
+    def forget_scripts(self) -> None:
+        """Drop what was scripted and not yet asked for."""
+        self._scripts.clear()
 
     @property
     def chats(self) -> list[Seen]:
@@ -323,6 +332,8 @@ class FakeOllama:
                 await answer.write(json.dumps({"error": script.error}).encode() + b"\n")
             case "garbage":
                 await answer.write(b'{"model": "assi\n')
+            case "lines":
+                await answer.write(b"".join(json.dumps(line).encode() + b"\n" for line in script.lines))
             case "end":
                 await answer.write(json.dumps(self._last(seen, script, chat, "")).encode() + b"\n")
         if script.then != "break":

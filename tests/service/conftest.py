@@ -1,0 +1,31 @@
+"""A fake Ollama and a real gateway before it: one pair a module, since most tests only ask."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.gateway import RunningGateway
+from tests.fakes.ollama import FakeOllama
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[FakeOllama]:
+    with FakeOllama(models=["assistant:1.0.0", "assistant:1.1.0"]) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def gateway(fake: FakeOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    folder: Path = tmp_path_factory.mktemp("data")
+    with RunningGateway(folder, fake.url, stall_timeout_s=0.5, first_token_timeout_s=1.0) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def forget(request: pytest.FixtureRequest) -> None:
+    """A script or a history that one test left behind is no business of the next."""
+    if "fake" in request.fixturenames:
+        fake = request.getfixturevalue("fake")
+        fake.history.clear()
+        fake.forget_scripts()
