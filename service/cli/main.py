@@ -1,0 +1,201 @@
+"""`ratchet`: one command with a verb for each thing that a person does. Thin: it parses, then calls.
+
+Imports of the rooms behind a verb happen inside its function, so that `ratchet versions` never loads a training stack.
+Errors leave as one line on standard error and exit status 1; a usage error has status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from feedback.errors import RatchetError
+from service.cli import settings as settings_file
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    given = build_parser().parse_args(arguments)
+    command: Command = given.command
+    try:
+        return command(given)
+    except RatchetError as error:
+        print(f"ratchet: {error} [{error.code}]", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole grammar; a test walks it and asks that every command is documented."""
+    parser = argparse.ArgumentParser(prog="ratchet", description="A chat gateway for Ollama that learns from ratings.")
+    parser.add_argument(
+        "--settings", metavar="FILE", help="settings file (default: ratchet.toml here, if there is one)"
+    )
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _service_verbs(verbs)
+    _learner_verbs(verbs)
+    _demo_verb(verbs)
+    return parser
+
+
+def _service_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    _verb(verbs, "up", up, "start gateway, learner and, where no Ollama answers, the engine; stay until stopped")
+    _verb(verbs, "gateway", gateway, "run the gateway alone")
+    _verb(verbs, "engine", engine, "run the embedded engine alone")
+    _verb(verbs, "learner", learner, "run the learner daemon alone")
+    _verb(verbs, "doctor", doctor, "say what is there and what is missing")
+    backup = _verb(verbs, "backup", back_up, "make a consistent copy of the database, also while serving")
+    backup.add_argument("target", nargs="?", default="", help="file to write (default: backups/ in the data folder)")
+    words = _verb(verbs, "words", check_words, "check a text against the word list of the settings")
+    words.add_argument("text", help="the text to check")
+    words.add_argument("--direction", choices=("in", "out"), default="in", help="as a prompt (in) or a reply (out)")
+
+
+def _learner_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    cycle = verbs.add_parser("cycle", help="run a cycle now, list cycles, show one")
+    acts = cycle.add_subparsers(required=True, metavar="ACT")
+    run = _verb(acts, "run", cycle_run, "snapshot, train, evaluate, gate, deploy, here and now, with a progress bar")
+    run.add_argument("--reason", default="run by hand", help="why, for the journal")
+    run.add_argument("--resume", metavar="CYCLE", default="", help="take up a cycle whose process died")
+    _verb(acts, "list", cycle_list, "every cycle with its outcome")
+    _verb(acts, "show", cycle_show, "one cycle, step by step").add_argument("cycle", help="its id")
+    _verb(verbs, "versions", versions, "every version, which one serves, and its scores")
+    promote = _verb(verbs, "promote", promote_version, "let a version serve, without a failed request")
+    promote.add_argument("version", help="for example 1.1.0")
+    promote.add_argument("--reason", default="promoted by hand", help="why, for the record")
+    rollback = _verb(verbs, "rollback", roll_back, "go back to the version that served before")
+    rollback.add_argument("--reason", default="rolled back by hand", help="why, for the record")
+
+
+def _demo_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = _verb(
+        verbs, "demo", run_demo, "close the whole circle once, with a real small model, in a throw-away folder"
+    )
+    demo.add_argument("--keep", action="store_true", help="leave everything running at the end, until Ctrl-C")
+    kind = demo.add_mutually_exclusive_group()
+    kind.add_argument("--poisoned", action="store_true", help="hostile raters: ends with the gate's refusal")
+    kind.add_argument("--untrained", action="store_true", help="control: the adapter stays untrained, so it must fail")
+    demo.add_argument("--facts", type=int, default=0, metavar="N", help="use only the first N facts (a quicker demo)")
+    demo.add_argument("--report", type=Path, metavar="FILE", help="write the report as JSON")
+    demo.add_argument("--data", type=Path, metavar="DIR", help="data folder to make and leave (default: thrown away)")
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: Command, help_text: str
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _load(given: argparse.Namespace) -> tuple[Path | None, settings_file.Settings]:
+    path = settings_file.settings_path(given.settings)
+    return path, settings_file.load(path)
+
+
+def up(given: argparse.Namespace) -> int:
+    from service.cli.supervisor import run_up
+
+    return run_up(*_load(given))
+
+
+def gateway(given: argparse.Namespace) -> int:
+    from service.server import run_gateway
+
+    _, settings = _load(given)
+    run_gateway(settings.gateway, settings.store, settings.pool, _say_ready("gateway"))
+    return 0
+
+
+def engine(given: argparse.Namespace) -> int:
+    from service.engine.server import run_engine
+
+    _, settings = _load(given)
+    run_engine(settings.engine, settings.store.data_dir, _say_ready("engine"))
+    return 0
+
+
+def learner(given: argparse.Namespace) -> int:
+    from service.cli.learning import run_learner
+
+    return run_learner(*_load(given))
+
+
+def doctor(given: argparse.Namespace) -> int:
+    from service.cli.doctor import examine
+
+    return examine(*_load(given))
+
+
+def back_up(given: argparse.Namespace) -> int:
+    from service.cli.operations import back_up as act
+
+    return act(_load(given)[1], given.target)
+
+
+def check_words(given: argparse.Namespace) -> int:
+    from service.cli.operations import check_words as act
+
+    return act(_load(given)[1], given.text, given.direction)
+
+
+def cycle_run(given: argparse.Namespace) -> int:
+    from service.cli.learning import run_cycle_here
+
+    return run_cycle_here(*_load(given), reason=given.reason, resume=given.resume)
+
+
+def cycle_list(given: argparse.Namespace) -> int:
+    from service.cli.operations import list_cycles
+
+    return list_cycles(_load(given)[1])
+
+
+def cycle_show(given: argparse.Namespace) -> int:
+    from service.cli.operations import show_cycle
+
+    return show_cycle(_load(given)[1], given.cycle)
+
+
+def versions(given: argparse.Namespace) -> int:
+    from service.cli.operations import list_versions
+
+    return list_versions(_load(given)[1])
+
+
+def promote_version(given: argparse.Namespace) -> int:
+    from service.cli.operations import request
+
+    return request(_load(given)[1], kind="promote", version=given.version, reason=given.reason)
+
+
+def roll_back(given: argparse.Namespace) -> int:
+    from service.cli.operations import request
+
+    return request(_load(given)[1], kind="rollback", version="", reason=given.reason)
+
+
+def run_demo(given: argparse.Namespace) -> int:
+    from service.cli.demo.run import DemoOptions
+    from service.cli.demo.run import run_demo as act
+
+    kind = "poisoned" if given.poisoned else "untrained" if given.untrained else "honest"
+    return act(DemoOptions(kind=kind, keep=given.keep, facts=given.facts, report=given.report, data=given.data))
+
+
+def _say_ready(name: str) -> Callable[[str], None]:
+    """What a supervisor waits for: one line on standard output once the process listens."""
+
+    def say(url: str) -> None:
+        print(f"ready {name} {url}", flush=True)
+
+    return say
+
+
+if __name__ == "__main__":
+    sys.exit(main())

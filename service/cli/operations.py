@@ -1,0 +1,144 @@
+"""What an operator asks of a running service: versions, promotion, rollback, cycles, backups, words.
+
+Everything goes over the gateway's HTTP API, so these verbs work from another host too. Only a backup may open the
+database itself, and only where no gateway runs: two owners of one file are impossible by the store's lock.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from feedback.errors import CycleFailed, InvalidInput, UpstreamDown
+from feedback.mint import now
+from service.cli.settings import Settings
+
+ANSWER_TIMEOUT_S = 300.0
+"""A promotion pushes, loads and warms a model before it is done."""
+
+
+def gateway_url(settings: Settings) -> str:
+    """Where this settings file's gateway listens."""
+    return f"http://{settings.gateway.host}:{settings.gateway.port}"
+
+
+def list_versions(settings: Settings) -> int:
+    """`ratchet versions`."""
+    found = _ask(settings, "GET", "/versions")
+    table = Table(
+        "", "version", "made", "from", "held-out", "general", "retention", title=found["alias"], title_justify="left"
+    )
+    for version in found["versions"]:
+        manifest = version["manifest"]
+        scores, verdict = manifest.get("scores"), manifest.get("verdict")
+        table.add_row(
+            version["state"],
+            manifest["version"],
+            manifest["created_at"][:16].replace("T", " "),
+            manifest.get("parent") or "base",
+            f"{scores['heldout']:.2f}" if scores else "",
+            f"{scores['general']:.2f}" if scores else "",
+            f"{verdict['retention']:.2f}" if verdict else "",
+        )
+    Console().print(table)
+    return 0
+
+
+def request(settings: Settings, *, kind: str, version: str, reason: str) -> int:
+    """`ratchet promote` and `ratchet rollback`: ask the learner, wait for its answer, say it."""
+    body = {"kind": kind, "alias": settings.learner.alias, "version": version, "reason": reason}
+    asked = _ask(settings, "POST", "/requests", body)
+    deadline = time.monotonic() + ANSWER_TIMEOUT_S
+    while time.monotonic() < deadline:
+        answer = _ask(settings, "GET", f"/requests/{asked['request_id']}")
+        if answer["state"] == "done":
+            return _say_result(kind, answer["result"])
+        time.sleep(0.2)
+    raise CycleFailed(
+        f"The learner has not answered {asked['request_id']} within {ANSWER_TIMEOUT_S:.0f} s.",
+        "It keeps the request; look whether `ratchet learner` runs.",
+    )
+
+
+def _say_result(kind: str, result: dict[str, Any]) -> int:
+    detail = result["detail"]
+    if not result["ok"]:
+        raise CycleFailed(f"The learner refused to {kind}: {detail.get('message', '')}", str(detail.get("mend", "")))
+    print(f"{detail.get('version', '')} serves now (was {detail.get('previous', '')}).")
+    return 0
+
+
+def list_cycles(settings: Settings) -> int:
+    """`ratchet cycle list`."""
+    table = Table("cycle", "started", "status", "step", "outcome")
+    for cycle in _ask(settings, "GET", "/cycles")["cycles"]:
+        outcome = cycle["outcome"]
+        said = outcome.get("version") or outcome.get("outcome") or outcome.get("code") or ""
+        table.add_row(cycle["cycle"], (cycle["started_at"] or "")[:16], cycle["status"], cycle["step"] or "", str(said))
+    Console().print(table)
+    return 0
+
+
+def show_cycle(settings: Settings, cycle: str) -> int:
+    """`ratchet cycle show ID`."""
+    Console().print_json(data=_ask(settings, "GET", f"/cycles/{cycle}"))
+    return 0
+
+
+def back_up(settings: Settings, target: str) -> int:
+    """`ratchet backup [FILE]`: by the gateway where one runs, else by opening the store here."""
+    where = Path(target).expanduser().absolute() if target else None
+    if where is not None and where.exists():
+        raise InvalidInput(
+            f"{where} is there already.", "Name a file that does not exist: backups are never overwritten."
+        )
+    try:
+        made = Path(_ask(settings, "POST", "/backups")["path"])
+    except UpstreamDown:
+        from feedback.store.database import Store
+
+        store = Store.open(settings.store)
+        try:
+            made = store.backup(settings.store.data_dir / "backups" / f"ratchet-{now():%Y%m%dT%H%M%S}.duckdb")
+        finally:
+            store.close()
+    if where is not None:
+        where.parent.mkdir(parents=True, exist_ok=True)
+        made.replace(where)
+        made = where
+    print(made)
+    return 0
+
+
+def check_words(settings: Settings, text: str, direction: str) -> int:
+    """`ratchet words TEXT`: what the filter would do with it; 1 where something hits."""
+    from service.words.filter import WordFilter
+
+    named = settings.gateway.words_file
+    if not named:
+        raise InvalidInput("No word list is set.", "Set gateway.words_file to a list, one word a line.")
+    checked = WordFilter.load(Path(named).expanduser()).check(text, "in" if direction == "in" else "out")
+    for hit in checked.hits:
+        print(f"{hit.start}–{hit.end}  {hit.category}  {hit.action}  {hit.rule}")
+    print(checked.text)
+    return int(bool(checked.hits))
+
+
+def _ask(settings: Settings, method: str, route: str, body: dict[str, Any] | None = None) -> Any:
+    """One call of the gateway's API; its errors become ours, word for word."""
+    url = gateway_url(settings)
+    try:
+        answer = httpx.request(method, url + route, json=body, timeout=60.0)
+    except httpx.TransportError as error:
+        raise UpstreamDown(
+            f"No gateway answers at {url}.", "Start it with `ratchet up`, or name its settings file."
+        ) from error
+    if answer.is_error:
+        said = answer.json().get("error", {})
+        raise InvalidInput(str(said.get("message", answer.status_code)), str(said.get("mend", "")))
+    return answer.json()

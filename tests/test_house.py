@@ -1,0 +1,80 @@
+"""The house: which rooms may see which, and that what is light stays light.
+
+import-linter reads a static graph; these tests ask a fresh interpreter, which also sees what an `__init__` drags in.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from service.cli.settings import TABLES
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("torch", "ray", "transformers", "peft", "pandas", "sklearn")
+LIGHT = [
+    "feedback.freeze",
+    "feedback.snapshot",
+    "feedback.store.database",
+    "learner.alias",
+    "learner.records",
+    "learner.settings",
+    "learner.registry",
+    "learner.gate",
+    "learner.scoring",
+    "service.app",
+    "service.server",
+    "service.cli.main",
+    "service.cli.supervisor",
+]
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_a_light_module_loads_no_training_stack(module: str) -> None:
+    code = f"import sys, {module}; print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["learner.daemon", "learner.cycle"])
+def test_the_learner_never_loads_the_live_store(module: str) -> None:
+    banned = ("duckdb", "feedback.store", "service")
+    code = f"import sys, {module}; print([m for m in sys.modules if m.startswith({banned!r})])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_package_inits_hold_a_docstring_and_nothing_else() -> None:
+    for package in ("service", "learner", "feedback"):
+        for init in (ROOT / package).rglob("__init__.py"):
+            body = ast.parse(init.read_text("utf-8")).body
+            assert len(body) == 1 and isinstance(body[0], ast.Expr), f"{init} holds more than a docstring"
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    for package in ("service", "learner", "feedback"):
+        for module in (ROOT / package).rglob("*.py"):
+            assert ast.get_docstring(ast.parse(module.read_text("utf-8"))), f"{module} has no docstring"
+
+
+def test_no_module_is_called_utils() -> None:
+    vague = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
+    found = [path for package in ("service", "learner", "feedback") for path in (ROOT / package).rglob("*.py")]
+    assert not [path for path in found if path.stem in vague]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_defaults_of_every_setting_are_valid_and_documented_in_place(table: str) -> None:
+    kind = TABLES[table]
+    defaults = msgspec.to_builtins(kind(), enc_hook=str)
+    assert msgspec.convert(defaults, kind, dec_hook=lambda wanted, value: wanted(value)) == kind()
+    source = ast.parse(Path(sys.modules[kind.__module__].__file__ or "").read_text("utf-8"))
+    body = next(node.body for node in ast.walk(source) if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
+    for field, text in zip(body, body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign):
+            assert isinstance(text, ast.Expr), f"{table}.{ast.unparse(field.target)} has no docstring under it"
