@@ -63,15 +63,23 @@ class Connection:
             cursor.execute(f"USE {DATABASE}")
             yield cursor
         except Exception as error:
-            # Translated by whoever used the cursor, or not: after a fatal error DuckDB answers nobody.
-            if isinstance(error, duckdb.FatalException) or isinstance(error.__cause__, duckdb.FatalException):
-                self._broken = True
+            self.note(error)
             raise
         finally:
             with self._gate:
                 cursor.close()
                 self._cursors -= 1
                 self._release_if_last()
+
+    @property
+    def broken(self) -> bool:
+        """Whether a fatal error was seen: every cursor must be left before the file can be opened anew."""
+        return self._broken
+
+    def note(self, error: Exception) -> None:
+        """Remember an error that leaves the database unusable, whether or not it was translated since."""
+        if isinstance(error, duckdb.FatalException) or isinstance(error.__cause__, duckdb.FatalException):
+            self._broken = True
 
     def close(self) -> None:
         """Refuse further cursors, and release the file once the last one is left."""

@@ -26,8 +26,9 @@ from feedback.settings import StoreSettings
 from feedback.store.backup import copy_database
 from feedback.store.connection import Connection
 from feedback.store.migrations import MIGRATIONS, Migration, migrate
+from feedback.store.session import Write
 from feedback.store.tables import ANNOTATIONS, RATINGS, TURNS, Kind, Table
-from feedback.store.writer import Write, Writer, unknown_turn
+from feedback.store.writer import Writer, unknown_turn
 from feedback.turns import Turn
 
 FILE_NAME = "ratchet.duckdb"

@@ -14,17 +14,17 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any
 
 import duckdb
 
 from feedback.errors import Conflict, InvalidInput, RatchetError, StoreBusy, StoreUnavailable, UnknownTurn
 from feedback.settings import StoreSettings
 from feedback.store.connection import Connection
-from feedback.store.tables import TURNS, Row, Table
+from feedback.store.session import Session, Write
+from feedback.store.tables import TURNS
 
 log = logging.getLogger(__name__)
 
@@ -36,40 +36,19 @@ RECENT_IDS = 16_384
 """How many of the newest ids are remembered: most ratings follow their turn soon, and need no look-up then."""
 
 
-@dataclass(slots=True, eq=False)
-class Write:
-    """One row on its way to the disk."""
-
-    table: Table[Any]
-    row: Row
-    future: Future[None] = field(default_factory=Future)
-
-    @property
-    def item_id(self) -> str:
-        return str(self.row[0])
-
-    @property
-    def turn_id(self) -> str:
-        """The turn that it is about. Ids come first in every table: a turn's own, or the second column."""
-        return str(self.row[0] if self.table is TURNS else self.row[1])
-
-    @property
-    def characters(self) -> int:
-        return sum(len(cell) for cell in self.row if isinstance(cell, str))
-
-
 class Writer:
     """Owns the queue and the thread that empties it."""
 
     def __init__(self, connection: Connection, settings: StoreSettings) -> None:
         self._connection = connection
+        self._held = contextlib.ExitStack()
+        self._session: Session | None = None
         self._limit = settings.queue_limit
         self._idle_s = settings.idle_checkpoint_s
         self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
         self._recent: dict[str, None] = {}
-        self._dirty = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -101,13 +80,26 @@ class Writer:
             # Cancelled ones drop out; the rest can't be cancelled any more, so that resolving them can't raise.
             live = [write for write in batch if write.future.set_running_or_notify_cancel()]
             try:
-                with self._connection.cursor() as cursor:
-                    self._commit(cursor, live)
+                self._commit(self._hold(), live)
             except Exception as error:
                 # Whatever it was (the disk, memory, a bug): every future must be answered, the next batch be tried.
-                log.error("a batch of %d could not be made durable: %s", len(live), error)
+                self._connection.note(error)
+                self._let_go()
+                log.error("a batch of %d could not be made durable: %s", len(live), _what(error))
                 _fail(live, error if isinstance(error, RatchetError) else _disk_trouble(error))
         self._checkpoint()
+
+    def _hold(self) -> Session:
+        """The session that is kept from batch to batch, or a new one."""
+        if self._connection.broken:
+            self._let_go()
+        if self._session is None:
+            self._session = Session(self._held.enter_context(self._connection.cursor()))
+        return self._session
+
+    def _let_go(self) -> None:
+        self._session = None
+        self._held.close()
 
     def _next_batch(self) -> list[Write] | None:
         """What has queued up, at least one write; none when the store closes and the queue is empty."""
@@ -127,48 +119,35 @@ class Writer:
 
     def _first(self) -> Write | None:
         try:
-            return self._queue.get(timeout=self._idle_s) if self._dirty else self._queue.get()
+            return self._queue.get(timeout=None if self._session is None else self._idle_s)
         except queue.Empty:
             self._checkpoint()
             return self._queue.get()
 
-    def _commit(self, cursor: duckdb.DuckDBPyConnection, batch: Sequence[Write]) -> None:
+    def _commit(self, session: Session, batch: Sequence[Write]) -> None:
         """Commit the batch and resolve its futures. On a row that DuckDB refuses, halve until it stands alone."""
-        batch = self._admit(cursor, batch)
+        batch = self._admit(session, batch)
         if not batch:
             return
         try:
-            self._transact(cursor, batch)
+            session.commit(batch)
         except (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError) as error:
             if len(batch) == 1:
                 _fail(batch, _refusal(batch[0], error))
                 return
             middle = len(batch) // 2
-            self._commit(cursor, batch[:middle])
-            self._commit(cursor, batch[middle:])
+            self._commit(session, batch[:middle])
+            self._commit(session, batch[middle:])
         else:
             self._remember(batch)
             for write in batch:
                 write.future.set_result(None)
 
-    def _transact(self, cursor: duckdb.DuckDBPyConnection, batch: Sequence[Write]) -> None:
-        cursor.begin()
-        try:
-            for table, rows in _by_table(batch):
-                with cursor.appender(table.name, columns=list(table.columns)) as appender:
-                    appender.append_rows(rows)
-            cursor.commit()
-        except duckdb.Error:
-            with contextlib.suppress(duckdb.Error):  # a commit that fails has rolled back already
-                cursor.rollback()
-            raise
-        self._dirty = True
-
-    def _admit(self, cursor: duckdb.DuckDBPyConnection, batch: Sequence[Write]) -> list[Write]:
+    def _admit(self, session: Session, batch: Sequence[Write]) -> list[Write]:
         """Those that may be written: known turn, fresh id. The others' futures fail here."""
         coming = {write.item_id for write in batch if write.table is TURNS}
         asked = {write.turn_id for write in batch} - coming - self._recent.keys()
-        known = _stored(cursor, asked) if asked else set()
+        known = session.stored(asked) if asked else set()
         admitted: list[Write] = []
         fresh: set[str] = set()
         for write in batch:
@@ -187,29 +166,18 @@ class Writer:
             del self._recent[next(iter(self._recent))]
 
     def _checkpoint(self) -> None:
-        """Fold the log into the file while nobody waits. Not being able to is no loss: the log is durable itself."""
-        self._dirty = False
+        """Fold the log into the file while nobody waits, and let the session go, so that readers alone can reopen a
+        broken database. Not being able to is no loss: the log is as durable as the file."""
         try:
-            with self._connection.cursor() as cursor:
-                cursor.execute("CHECKPOINT")
+            self._hold().checkpoint()
         except (duckdb.Error, StoreUnavailable) as error:
+            self._connection.note(error)
             log.warning("the store's log could not be folded in, and is kept: %s", error)
-
-
-def _stored(cursor: duckdb.DuckDBPyConnection, turn_ids: set[str]) -> set[str]:
-    marks = ", ".join("?" * len(turn_ids))
-    found = cursor.execute(f"SELECT turn_id FROM turns WHERE turn_id IN ({marks})", list(turn_ids)).fetchall()
-    return {turn_id for (turn_id,) in found}
+        self._let_go()
 
 
 def unknown_turn(turn_id: str) -> UnknownTurn:
     return UnknownTurn(f"There is no turn {turn_id[:64]!r}.", "Take the id from the answer's X-Turn-Id header.")
-
-
-def _by_table(batch: Sequence[Write]) -> Iterator[tuple[Table[Any], list[Row]]]:
-    tables = {write.table.name: write.table for write in batch}
-    for name, table in tables.items():
-        yield table, [write.row for write in batch if write.table.name == name]
 
 
 def _fail(batch: Sequence[Write], error: RatchetError) -> None:
@@ -222,6 +190,15 @@ def _refusal(write: Write, error: Exception) -> InvalidInput:
     """DuckDB's own message may quote the value, so only its kind is passed on."""
     kind = type(error).__name__.removesuffix("Exception").lower()
     return InvalidInput(f"{write.item_id} can't be stored in {write.table.name}: {kind} error.", "Check its numbers.")
+
+
+def _what(error: Exception) -> str:
+    """The error for the log: DuckDB's words on files and transactions, else only its kind and place, for a message may
+    quote somebody's text."""
+    if isinstance(error, duckdb.OperationalError | duckdb.FatalException | RatchetError):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {place.name}, line {place.lineno}"
 
 
 def _disk_trouble(error: Exception) -> StoreUnavailable:
