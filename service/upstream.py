@@ -56,10 +56,14 @@ class UpstreamReply:
         self._wait_s = settings.first_token_timeout_s
         self._stall_s = settings.stall_timeout_s
         self._rest = b""
+        self._failure: UpstreamBroke | None = None
+        """A bad line that came together with good ones: raised once those were taken."""
 
     async def read(self) -> list[Chunk]:
         """The next chunks, all that came off the wire at once. Raises UpstreamBroke at an end, a silence, an error."""
         while True:
+            if self._failure is not None:
+                raise self._failure
             try:
                 async with asyncio.timeout(self._wait_s):
                     data = await self._answer.content.readany()
@@ -73,9 +77,20 @@ class UpstreamReply:
             if not data:
                 raise _cut_short()
             *lines, self._rest = (self._rest + data).split(b"\n")
-            chunks = [self._chunk(line) for line in lines if line]
+            chunks = self._chunks(lines)
             if chunks:
                 return chunks
+
+    def _chunks(self, lines: list[bytes]) -> list[Chunk]:
+        """The good chunks up to the first bad line."""
+        chunks: list[Chunk] = []
+        try:
+            for line in lines:
+                if line:
+                    chunks.append(self._chunk(line))
+        except UpstreamBroke as failure:
+            self._failure = failure
+        return chunks
 
     def _chunk(self, line: bytes) -> Chunk:
         try:

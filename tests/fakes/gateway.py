@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from litestar.datastructures import State
+
 from feedback.settings import PoolSettings, StoreSettings
 from feedback.store.database import Store
 from learner.alias import Alias, AliasFile, Served, write_aliases
@@ -39,10 +41,15 @@ class RunningGateway:
         self._thread: threading.Thread | None = None
 
     @property
+    def state(self) -> State:
+        """The app's state: `state.parts` are the gateway's parts."""
+        assert self._server is not None
+        return self._server.litestar.state
+
+    @property
     def store(self) -> Store:
         """The store that the gateway has open."""
-        assert self._server is not None
-        store: Store = self._server.litestar.state.parts.store
+        store: Store = self.state.parts.store
         return store
 
     def __enter__(self) -> Self:
