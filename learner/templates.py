@@ -10,6 +10,7 @@ template is an error, and `render` is what deploy compares the upstream's own re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,12 @@ def _refuse(message: str) -> None:
 
 
 def read_template(gguf: Path) -> ModelTemplate:
-    """The chat template inside a GGUF. Raises UnknownTemplate where it has none."""
+    """The chat template inside a GGUF; seconds the first time. Raises UnknownTemplate where it has none."""
+    return _read_template(gguf, gguf.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _read_template(gguf: Path, mtime_ns: int) -> ModelTemplate:
     from gguf import GGUFReader
 
     reader = GGUFReader(str(gguf))
