@@ -17,7 +17,8 @@
     │   ├── UnknownSnapshot
     │   ├── UnknownTokenizer
     │   ├── UnknownCycle
-    │   └── UnknownRoute
+    │   ├── UnknownRoute
+    │   └── BaseModelMissing      the package that carries the default base model
     ├── Conflict                  right in itself, but not now
     │   ├── StoreLocked           another process owns the database file
     │   ├── CycleRunning          one cycle at a time
@@ -29,7 +30,8 @@
     │   ├── UpstreamBroke         a reply was cut before its end
     │   ├── UpstreamRefused       the upstream answered with an error of its own
     │   ├── StoreUnavailable      a write could not be made durable
-    │   └── StoreBusy             the writer's queue is full
+    │   ├── StoreBusy             the writer's queue is full
+    │   └── EngineMissing         the optional package that runs models here
     └── CycleFailed               a step of a cycle could not be done; the journal says which and why
 
 Each class has a kebab-case `code`; each instance a sentence and a mend. `service.errors` turns them into HTTP in one
@@ -121,6 +123,10 @@ class UnknownRoute(NotFound):
     code = "unknown-route"
 
 
+class BaseModelMissing(NotFound):
+    code = "base-model-missing"
+
+
 class Conflict(RatchetError):
     code = "conflict"
 
@@ -173,6 +179,10 @@ class StoreUnavailable(Unavailable):
 
 class StoreBusy(Unavailable):
     code = "store-busy"
+
+
+class EngineMissing(Unavailable):
+    code = "engine-missing"
 
 
 class CycleFailed(RatchetError):

@@ -45,10 +45,14 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Threads that llama.cpp may use for each model. Leave one for the gateway and the learner: on a busy machine two are
     slower than one."""
     context_tokens: int = 4096
-    """Context of a loaded model, in tokens, shared by its parallel requests."""
+    """Context of a loaded model, in tokens, split evenly among its parallel requests: each has `context_tokens /
+    parallel` for its prompt and reply together, and no request can take another's. Costs memory (SmolLM2-135M: 23 KiB
+    a token)."""
     parallel: int = 4
     """Requests that one model answers at a time."""
     keep_alive_s: float = 300.0
     """How long an idle model stays loaded."""
     load_timeout_s: float = 120.0
     """Longest wait for a model to load."""
+    shutdown_timeout_s: float = 30.0
+    """How long replies under way may take to end after SIGTERM."""
