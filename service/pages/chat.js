@@ -11,7 +11,8 @@ const SAY = {
     mend: "Correct it", correction: "What should the answer have been?", submit: "Send the correction", cancel: "Cancel",
     thanks: "Thank you", thanksMend: "Thank you, noted", version: (v) => `version ${v}`, answered: "Answered.",
     stopped: "Stopped.", lost: "The connection was lost.", lostMend: "Ask again.", unsaved: "That could not be stored. Try again.",
-    none: "no model yet", noneMend: "There is no model to chat with yet. Register one, then reload this page.",
+    noneMend: "There is no model to chat with yet. Register one, then reload this page.",
+    errors: {}, // the gateway's own sentences are English already
   },
   zh: {
     skip: "跳到输入框", model: "模型", fresh: "新对话", welcome: "想了解什么？",
@@ -22,7 +23,17 @@ const SAY = {
     mend: "改正", correction: "正确的回答应该是什么？", submit: "提交改正", cancel: "取消",
     thanks: "谢谢", thanksMend: "谢谢，已记下", version: (v) => `版本 ${v}`, answered: "已回答。",
     stopped: "已停止。", lost: "连接中断了。", lostMend: "请再问一次。", unsaved: "未能保存，请再试一次。",
-    none: "暂无模型", noneMend: "现在还没有可以对话的模型。注册一个之后，请刷新本页。",
+    noneMend: "现在还没有可以对话的模型。注册一个之后，请刷新本页。",
+    errors: {
+      "unknown-alias": ["没有这个模型。", "请换一个模型，或刷新本页。"],
+      "body-too-large": ["消息太长了。", "请缩短一些，或开始新对话。"],
+      "upstream-down": ["模型服务没有响应。", "请稍后再试。"],
+      "upstream-broke": ["回答在中途断开了。", "请再问一次。"],
+      "upstream-refused": ["模型服务拒绝了这个请求。", "请稍后再试。"],
+      "store-unavailable": ["这次对话未能保存。", "请再问一次。"],
+      "store-busy": ["现在太忙了。", "请稍后再试。"],
+      internal: ["网关出错了。", "请稍后再试。"],
+    },
   },
 };
 
@@ -147,6 +158,8 @@ async function ask(text) {
 }
 
 function told(body) {
+  const known = say.errors[body.code];
+  if (known) return new Error(known[0], { cause: known[1] });
   const mend = body.mend ?? "";
   const sentence = String(body.error ?? say.lost);
   return new Error(mend && sentence.endsWith(mend) ? sentence.slice(0, -mend.length).trim() : sentence, { cause: mend });
@@ -155,13 +168,13 @@ function told(body) {
 function fail(item, shown, reply, error) {
   const stopped = error.name === "AbortError";
   const known = stopped || error.cause !== undefined;
-  shown.textContent = reply ? `${reply}\n\n` : "";
-  if (!stopped) item.classList.add("failed");
-  shown.append(stopped ? say.stopped : known ? error.message : say.lost);
-  const mend = document.createElement("small");
-  mend.textContent = stopped ? "" : known ? error.cause : say.lostMend;
-  if (mend.textContent) shown.append(mend);
-  status.textContent = shown.textContent;
+  shown.textContent = reply;
+  const note = item.querySelector(".trouble");
+  note.classList.toggle("stopped", stopped);
+  note.querySelector("b").textContent = stopped ? say.stopped : known ? error.message : say.lost;
+  note.querySelector("span").textContent = stopped ? "" : known ? error.cause : say.lostMend;
+  note.hidden = false;
+  status.textContent = note.textContent;
 }
 
 async function* lines(body) {
@@ -182,11 +195,11 @@ function furnish(item) {
   for (let n = 1; n <= 5; n += 1) {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = "★";
+    button.textContent = "☆";
     button.setAttribute("role", "radio");
     button.setAttribute("aria-checked", "false");
     button.tabIndex = n === 1 ? 0 : -1;
-    button.addEventListener("click", () => star(item, n));
+    button.addEventListener("click", () => rate(item, { stars: n }, say.thanks));
     stars.append(button);
   }
   stars.addEventListener("keydown", (event) => {
@@ -199,10 +212,7 @@ function furnish(item) {
     next.focus();
   });
   for (const button of item.querySelectorAll("[data-verdict]")) {
-    button.addEventListener("click", async () => {
-      if (!(await rate(item, { verdict: button.dataset.verdict }, say.thanks))) return;
-      for (const other of item.querySelectorAll("[data-verdict]")) other.setAttribute("aria-pressed", other === button);
-    });
+    button.addEventListener("click", () => rate(item, { verdict: button.dataset.verdict }, say.thanks));
   }
   const mend = item.querySelector(".mend"), form = item.querySelector(".correction"), box = form.querySelector("textarea");
   box.id = fresh();
@@ -226,18 +236,24 @@ function furnish(item) {
   label(item);
 }
 
-async function star(item, n) {
-  if (!(await rate(item, { stars: n }, say.thanks))) return;
+// Thumbs and stars as the last stored rating has them.
+function paint(item, { verdict, stars = 0 }) {
+  for (const button of item.querySelectorAll("[data-verdict]")) {
+    button.setAttribute("aria-pressed", button.dataset.verdict === verdict);
+  }
   item.querySelectorAll(".stars button").forEach((button, index) => {
-    button.classList.toggle("lit", index < n);
-    button.setAttribute("aria-checked", index + 1 === n);
-    button.tabIndex = index + 1 === n ? 0 : -1;
+    button.classList.toggle("lit", index < stars);
+    button.textContent = index < stars ? "★" : "☆";
+    button.setAttribute("aria-checked", index + 1 === stars);
+    button.tabIndex = index + 1 === Math.max(stars, 1) ? 0 : -1;
   });
 }
 
-// The latest rating counts, so each one carries everything said so far.
+// The latest rating counts, so each one carries what was said so far; of thumb and stars, the later one.
 async function rate(item, said, thanks) {
   const all = { ...JSON.parse(item.dataset.said ?? "{}"), ...said };
+  if (said.stars) delete all.verdict;
+  else delete all.stars;
   const note = item.querySelector(".thanks");
   let stored = false;
   try {
@@ -246,7 +262,10 @@ async function rate(item, said, thanks) {
     });
     stored = answer.ok;
   } catch { /* told below, like every other failure */ }
-  if (stored) item.dataset.said = JSON.stringify(all);
+  if (stored) {
+    item.dataset.said = JSON.stringify(all);
+    paint(item, all);
+  }
   note.textContent = stored ? thanks : say.unsaved;
   note.classList.toggle("failed", !stored);
   return stored;
