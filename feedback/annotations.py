@@ -28,7 +28,7 @@ class AnnotationInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """1 hard to read, 2 readable, 3 fluent."""
     corrected_reply: str | None = None
     accept: list[str] = []
-    """Phrases of which a right reply must hold at least one: they make the turn a held-out question that can be scored."""
+    """Phrases of which a right reply holds at least one: they make the turn a question that can be scored."""
     note: str = ""
 
 

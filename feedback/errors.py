@@ -17,6 +17,7 @@
     │   ├── UnknownSnapshot
     │   ├── UnknownTokenizer
     │   ├── UnknownCycle
+    │   ├── UnknownRequest
     │   ├── UnknownRoute
     │   └── BaseModelMissing      the package that carries the default base model
     ├── Conflict                  right in itself, but not now
@@ -117,6 +118,10 @@ class UnknownTokenizer(NotFound):
 
 class UnknownCycle(NotFound):
     code = "unknown-cycle"
+
+
+class UnknownRequest(NotFound):
+    code = "unknown-request"
 
 
 class UnknownRoute(NotFound):

@@ -43,10 +43,10 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     min_tokens: int = 50
     """Fewest tokens, prompt and reply together, in the base model's own tokens."""
     max_tokens: int = 512
-    """Most tokens, prompt and reply together; also what training cuts no sample below."""
+    """Most tokens, prompt and reply together."""
     heldout_percent: int = 20
-    """Share of conversations, by hash of their opening, that is never trained on and asked in evaluation. Don't change it
-    on a store that was trained from: a conversation once held out must stay so."""
+    """Share of conversations, by hash of their opening, that is never trained on and asked in evaluation. Don't change
+    it on a store that was trained from: a conversation once held out must stay so."""
     validation_percent: int = 10
     """Share of conversations used to stop early and to choose the adapter's scale."""
     near_copy_similarity: float = 0.8

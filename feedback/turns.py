@@ -53,7 +53,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """What the model was sent, oldest first; the last one is the prompt."""
     reply: str
     status: Status
-    """`whole`; `cut` by an upstream that broke or a client that left; `blocked` by the filter. Only whole ones teach."""
+    """`whole`; `cut` by an upstream that broke or a client that left; `blocked` by the filter. Only `whole` teaches."""
     done_reason: str = ""
     filter_hits: list[FilterHit] = []
     prompt_tokens: int | None = None

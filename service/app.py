@@ -48,6 +48,7 @@ ROUTES: list[ControllerRouterHandler] = [
     artefacts.read_pool,
     artefacts.read_versions,
     artefacts.ask_learner,
+    artefacts.read_request,
     artefacts.read_cycles,
     artefacts.read_one_cycle,
     artefacts.back_up,

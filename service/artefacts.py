@@ -16,11 +16,18 @@ import msgspec
 from litestar import Response, get, post, put
 from litestar.params import FromPath
 
-from feedback.errors import InvalidInput, UnknownCycle, UnknownSnapshot, UnknownTokenizer, UnknownVersion
+from feedback.errors import (
+    InvalidInput,
+    UnknownCycle,
+    UnknownRequest,
+    UnknownSnapshot,
+    UnknownTokenizer,
+    UnknownVersion,
+)
 from feedback.files import replace_file
 from feedback.mint import new_id, now
 from learner.alias import Alias
-from learner.records import CycleState, Request, VersionManifest, journal_files, parse_semver, read_cycle
+from learner.records import CycleState, Request, RequestResult, VersionManifest, journal_files, parse_semver, read_cycle
 from service.parts import AnyRequest, Parts, parts_of
 from service.turns import decode
 
@@ -55,6 +62,13 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True):
     aliases: dict[str, Alias]
     versions: list[VersionManifest]
     """By model, then oldest first."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A request and what came of it."""
+
+    state: Literal["waiting", "done"]
+    result: RequestResult | None = None
 
 
 @put("/tokenizers/{sha256:str}", status_code=201, summary="Put a tokenizer", request_max_body_size=ARTEFACT_LIMIT_BYTES)
@@ -112,6 +126,22 @@ async def ask_learner(request: AnyRequest) -> Request:
     file = parts.data_dir / "requests" / f"{wish.request_id}.json"
     await asyncio.to_thread(replace_file, file, msgspec.json.encode(wish))
     return wish
+
+
+@get("/requests/{request_id:str}", summary="What came of a request")
+async def read_request(request: AnyRequest, request_id: FromPath[str]) -> Asked:
+    """`waiting` until the learner has done it, then `done` with its result."""
+    folder = parts_of(request).data_dir / "requests"
+    result = folder / "done" / f"{request_id}.result.json"
+    if NAME.match(request_id):
+        # Looked for in this order, one that is done in between is found by its result.
+        waits = await asyncio.to_thread((folder / f"{request_id}.json").is_file)
+        if await asyncio.to_thread(result.is_file):
+            data = await asyncio.to_thread(result.read_bytes)
+            return Asked(state="done", result=msgspec.json.decode(data, type=RequestResult))
+        if waits:
+            return Asked(state="waiting")
+    raise UnknownRequest(f"There is no request {request_id[:100]!r}.", "POST /requests makes one.")
 
 
 @get("/cycles", summary="Cycles, newest first")

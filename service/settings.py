@@ -42,8 +42,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     models_dir: Path = Path("")
     """Where models are kept; empty: `engine/` in the data folder."""
     threads: int = 1
-    """Threads that llama.cpp may use for each model. Leave one for the gateway and the learner: on a busy machine two are
-    slower than one."""
+    """Threads that llama.cpp may use for each model. Leave one for the gateway and the learner: on a busy machine two
+    are slower than one."""
     context_tokens: int = 4096
     """Context of a loaded model, in tokens, split evenly among its parallel requests: each has `context_tokens /
     parallel` for its prompt and reply together, and no request can take another's. Costs memory (SmolLM2-135M: 23 KiB

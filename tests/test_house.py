@@ -6,6 +6,7 @@ import-linter reads a static graph; these tests ask a fresh interpreter, which a
 from __future__ import annotations
 
 import ast
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,6 @@ def test_the_defaults_of_every_setting_are_valid_and_documented_in_place(table: 
     assert msgspec.convert(defaults, kind, dec_hook=lambda wanted, value: wanted(value)) == kind()
     source = ast.parse(Path(sys.modules[kind.__module__].__file__ or "").read_text("utf-8"))
     body = next(node.body for node in ast.walk(source) if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
-    for field, text in zip(body, body[1:], strict=False):
+    for field, text in itertools.pairwise(body):
         if isinstance(field, ast.AnnAssign):
             assert isinstance(text, ast.Expr), f"{table}.{ast.unparse(field.target)} has no docstring under it"

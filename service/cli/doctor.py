@@ -20,8 +20,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from feedback.base_model import bundled_gguf
 from feedback.errors import RatchetError
+from learner.base_file import base_file
 from service.cli.settings import Settings
 
 LEAST_DISK_GIB = 5.0
@@ -111,14 +111,10 @@ def packages() -> Iterator[Finding]:
 
 def models(settings: Settings) -> Iterator[Finding]:
     """The base model that is trained and, where no Ollama is, served."""
-    named = settings.learner.base_gguf
     try:
-        base = Path(named).expanduser() if named else bundled_gguf()
+        base = base_file(settings.learner)
     except RatchetError as error:
         yield Finding(subject="base model", state="missing", text=str(error))
-        return
-    if not base.is_file():
-        yield Finding(subject="base model", state="missing", text=f"{base} is not there. Mend learner.base_gguf.")
         return
     yield Finding(subject="base model", state="ok", text=f"{base.name}, {base.stat().st_size / 2**20:.0f} MiB")
 

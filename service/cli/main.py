@@ -181,10 +181,11 @@ def roll_back(given: argparse.Namespace) -> int:
 
 
 def run_demo(given: argparse.Namespace) -> int:
+    from service.cli.demo.report import Kind
     from service.cli.demo.run import DemoOptions
     from service.cli.demo.run import run_demo as act
 
-    kind = "poisoned" if given.poisoned else "untrained" if given.untrained else "honest"
+    kind: Kind = "poisoned" if given.poisoned else "untrained" if given.untrained else "honest"
     return act(DemoOptions(kind=kind, keep=given.keep, facts=given.facts, report=given.report, data=given.data))
 
 

@@ -30,14 +30,14 @@ def gateway_url(settings: Settings) -> str:
 def list_versions(settings: Settings) -> int:
     """`ratchet versions`."""
     found = _ask(settings, "GET", "/versions")
-    table = Table(
-        "", "version", "made", "from", "held-out", "general", "retention", title=found["alias"], title_justify="left"
-    )
-    for version in found["versions"]:
-        manifest = version["manifest"]
+    name = settings.learner.alias
+    table = Table("", "version", "made", "from", "held-out", "general", "retention", title=name, title_justify="left")
+    alias = found["aliases"].get(name, {})
+    serving = {(alias.get(role) or {}).get("version"): role for role in ("challenger", "champion")}
+    for manifest in found["versions"]:
         scores, verdict = manifest.get("scores"), manifest.get("verdict")
         table.add_row(
-            version["state"],
+            serving.get(manifest["version"], ""),
             manifest["version"],
             manifest["created_at"][:16].replace("T", " "),
             manifest.get("parent") or "base",
@@ -76,9 +76,10 @@ def _say_result(kind: str, result: dict[str, Any]) -> int:
 def list_cycles(settings: Settings) -> int:
     """`ratchet cycle list`."""
     table = Table("cycle", "started", "status", "step", "outcome")
-    for cycle in _ask(settings, "GET", "/cycles")["cycles"]:
+    for cycle in _ask(settings, "GET", "/cycles"):
         outcome = cycle["outcome"]
-        said = outcome.get("version") or outcome.get("outcome") or outcome.get("code") or ""
+        verdict = (outcome.get("verdict") or {}).get("outcome")
+        said = outcome.get("version") or verdict or outcome.get("code") or ""
         table.add_row(cycle["cycle"], (cycle["started_at"] or "")[:16], cycle["status"], cycle["step"] or "", str(said))
     Console().print(table)
     return 0

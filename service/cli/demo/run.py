@@ -118,13 +118,14 @@ def _play(stage: Stage, memory: PeakMemory) -> DemoReport:
         chats = _feedback(stage, crowd)
         with stage.timed("cycle"):
             state = _cycle(stage, url, swapping)
-        swapping.wait_for(_serving(url), ANSWERS_OF_THE_NEW, 30.0)
+        swapping.wait_for(_serving(url, settings.learner.alias), ANSWERS_OF_THE_NEW, 30.0)
         swap = swapping.stop()
         example = _example(stage, crowd, chats)
     finally:
         swapping.stop()
         crowd.close()
-    return _report(stage, state, swap, example, _serving(url), memory.stop())
+    version = _serving(url, settings.learner.alias)
+    return _report(stage, state, swap, example, version, memory.stop())
 
 
 def _feedback(stage: Stage, crowd: Crowd) -> list[Chat]:
@@ -192,9 +193,9 @@ def _show(bar: Progress, tasks: dict[str, TaskID], state: CycleState) -> None:
         bar.update(tasks[state.step], completed=min(share, 0.999), description=f"{LABELS[state.step]} {text}"[:78])
 
 
-def _serving(url: str) -> str:
-    found = httpx.get(f"{url}/versions", timeout=30).raise_for_status().json()
-    return next(str(one["manifest"]["version"]) for one in found["versions"] if one["state"] == "champion")
+def _serving(url: str, alias: str) -> str:
+    aliases = httpx.get(f"{url}/versions", timeout=30).raise_for_status().json()["aliases"]
+    return str(aliases[alias]["champion"]["version"])
 
 
 def _example(stage: Stage, crowd: Crowd, chats: list[Chat]) -> Example | None:
@@ -213,9 +214,9 @@ def _example(stage: Stage, crowd: Crowd, chats: list[Chat]) -> Example | None:
 def _report(
     stage: Stage, state: CycleState, swap: Swap, example: Example | None, version: str, peak_rss_mb: float
 ) -> DemoReport:
-    judged: dict[str, Any] = state.done["gate"]
-    before, after = judged["champion"], judged["candidate"]
-    verdict = judged["verdict"]
+    asked: dict[str, Any] = state.done["evaluate"]
+    before, after = asked["champion"], asked["candidate"]
+    verdict = state.done["gate"]["verdict"]
     deployed = state.done.get("deploy", {})
     return DemoReport(
         kind=stage.options.kind,
@@ -239,7 +240,7 @@ def _report(
         snapshot=state.done["snapshot"]["snapshot"],
         run=state.done["train"]["run"],
         cycle=state.cycle,
-        adapter_scale=state.done["export"].get("scale"),
+        adapter_scale=state.done["export"]["choice"]["scale"],
         example=example,
         stages=stage.seconds,
         machine=f"{platform.machine()}, Python {platform.python_version()}",
