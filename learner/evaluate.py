@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from feedback.errors import CycleFailed
-from feedback.files import append_line, drop_cut_line, whole_lines
+from feedback.files import drop_cut_line, whole_lines
 from learner.records import Scores
 from learner.scoring import Fault, fault_of, score
 from learner.suite import Question
@@ -62,13 +62,16 @@ def ask_all(
     there = {(one.model, one.item, one.asked): one for one in read_answers(answers)}
     missing = [one for one in questions if (model, one.item, one.fingerprint) not in there]
     done = len(questions) - len(missing)
-    with ThreadPoolExecutor(max_workers=max(parallel, 1), thread_name_prefix="ask") as pool:
+    answers.parent.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(max_workers=max(parallel, 1), thread_name_prefix="ask") as pool, answers.open("ab") as file:
         asked = {pool.submit(_ask, upstream, tag, one): one for one in missing}
         try:
             for future in as_completed(asked):
                 question = asked[future]
                 answered = msgspec.structs.replace(future.result(), model=model)
-                append_line(answers, msgspec.json.encode(answered))
+                # Flushed, not synced: kill -9 loses nothing, and a power cut costs asking a few again.
+                file.write(msgspec.json.encode(answered) + b"\n")
+                file.flush()
                 there[model, question.item, question.fingerprint] = answered
                 done += 1
                 if progress:
