@@ -78,7 +78,7 @@ async def whole_reply(lines: AsyncIterator[Line]) -> Line:
                 line["message"]["content"] = text
             else:
                 line["response"] = text
-            return line | ({"logprobs": logprobs} if logprobs else {})
+            return _after_reason(line, {"logprobs": logprobs} if logprobs else {})
     raise RuntimeError("a reply ended without its last line")  # reply_lines raises before this can happen
 
 
@@ -114,6 +114,12 @@ def _end(request: Request, event: dict[str, Any], tokens: list[int]) -> Line:
     if request.route == "generate" and not request.raw:
         line["context"] = tokens
     return line
+
+
+def _after_reason(line: Line, more: Line) -> Line:
+    """The line with fields put where Ollama puts them: after how it ended, before what it cost."""
+    place = list(line).index("done_reason") + 1
+    return dict([*list(line.items())[:place], *more.items(), *list(line.items())[place:]])
 
 
 def _counts(event: dict[str, Any]) -> Line:
