@@ -80,6 +80,7 @@ def make_server(
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nobody in front of a loopback address may say whom it speaks for
         timeout_graceful_shutdown=max(1, round(gateway.shutdown_timeout_s)),
     )
     return GatewayServer(config, app, ready)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from litestar import get, post
@@ -16,6 +15,7 @@ from feedback.mint import new_id, now
 from feedback.ratings import Rating, RatingInput, check_rating
 from feedback.store.database import Store
 from feedback.turns import Turn
+from service.commits import committed
 from service.parts import AnyRequest, parts_of
 
 PAGE_LIMIT = 500
@@ -79,11 +79,6 @@ def decode(body: bytes, kind: type[Kind], error: type[InvalidInput]) -> Kind:
         raise error(f"The body is not in shape: {problem}.", f"Its fields are {fields}.") from problem
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise MalformedBody("The body is not JSON in UTF-8.", "Send one JSON object.") from problem
-
-
-async def committed(future: Future[Any]) -> None:
-    """Wait for the commit. Shielded: a request that is cancelled must not take its write out of the queue."""
-    await asyncio.shield(asyncio.wrap_future(future))
 
 
 def _with_verdicts(store: Store, turn_id: str) -> TurnWithVerdicts:

@@ -21,6 +21,7 @@ from feedback.errors import RatchetError, UpstreamBroke
 from feedback.store.database import Store
 from service.chat.asked import Piece, Voice
 from service.chat.exchange import Exchange
+from service.commits import committed
 from service.errors import failure_of, log_unforeseen
 from service.upstream import Upstream, UpstreamReply
 
@@ -141,7 +142,7 @@ class ChatAnswer(ASGIResponse):
         exchange = self._exchange
         if exchange.blocked:
             await wire.say(exchange.refuse())
-            await self._committed(self._keep_whole())
+            await committed(self._keep_whole())
         else:
             await self._converse(wire, receive)
         await wire.end()
@@ -158,13 +159,13 @@ class ChatAnswer(ASGIResponse):
                 reply.close()
             stored = self._keep_whole()
             await reply.finish()  # while the commit is under way
-            await self._committed(stored)
+            await committed(stored)
         except (ClientLeft, asyncio.CancelledError):
             if not self._exchange.ended:
                 self._keep_cut()
             raise
         except UpstreamBroke:
-            await self._committed(self._keep_cut())
+            await committed(self._keep_cut())
             raise
         finally:
             if reply is not None:
@@ -182,11 +183,6 @@ class ChatAnswer(ASGIResponse):
             stored.set_exception(error)
         stored.add_done_callback(lambda future: _log_lost(self._exchange.turn_id, future))
         return stored
-
-    @staticmethod
-    async def _committed(stored: Future[None]) -> None:
-        """Wait for the commit. Shielded: a request that is cancelled must not take its write out of the queue."""
-        await asyncio.shield(asyncio.wrap_future(stored))
 
 
 def _log_lost(turn_id: str, stored: Future[None]) -> None:

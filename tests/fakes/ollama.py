@@ -152,7 +152,11 @@ class FakeOllama:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._loop and self._stop and self._thread:
+        self.stop()
+
+    def stop(self) -> None:
+        """Go down, as a server does that is stopped; again is harmless."""
+        if self._loop and self._stop and self._thread and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(10)
 

@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from feedback.errors import StoreBusy, StoreUnavailable
-from service.turns import committed
+from service.commits import committed
 from tests.fakes.gateway import RunningGateway, set_alias
 from tests.fakes.held_store import HeldStore
 from tests.fakes.ollama import FakeOllama
