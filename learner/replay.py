@@ -20,8 +20,8 @@ class ReplayRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     area: str
     """What it is about: geography, science, how-to, …"""
-    question: str
-    answer: str
+    messages: list[Message]
+    """A conversation that ends with the assistant's reply, which is what is learnt."""
 
 
 def replay_rows() -> list[ReplayRow]:
@@ -43,6 +43,6 @@ def replay_samples(rows: int, share: float, seed: int) -> list[Sample]:
         number.shuffle(drawn)
         chosen += drawn[: wanted - len(chosen)]
     return [
-        Sample(row_id=f"replay-{index}", messages=[Message(role="user", content=row.question)], reply=row.answer)
+        Sample(row_id=f"replay-{index}", messages=row.messages[:-1], reply=row.messages[-1].content)
         for index, row in enumerate(chosen)
     ]
