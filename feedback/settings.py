@@ -50,7 +50,8 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     validation_percent: int = 10
     """Share of conversations used to stop early and to choose the adapter's scale."""
     near_copy_similarity: float = 0.8
-    """Jaccard similarity of character 5-grams from which two prompts count as near copies, 0 to 1."""
+    """Jaccard similarity of character 5-grams (2-grams in Chinese, Japanese and Korean) from which two prompts count as
+    near copies, above 0 and at most 1."""
     max_age_days: int = 0
     """Oldest turn admitted, in days; 0 admits every age."""
     min_train_rows: int = 8

@@ -159,6 +159,24 @@ def test_nothing_near_a_guarded_text_is_trained_or_validated_on(
     assert reasons(snapshot.manifest)["out:near-guarded"] == 2
 
 
+def test_a_held_out_question_that_was_pasted_in_is_known_again_without_its_markup(
+    store: Store, rules: PoolSettings, tmp_path: Path
+) -> None:
+    """Sides are decided by the stored text, copies are looked for in the cleaned one."""
+    other, *plain = openings("train", rules, 30)
+    pasted, same = next(
+        (text, question)
+        for question in plain
+        for text in [f"<!--StartFragment--><p class=MsoNormal>{question}<o:p></o:p></p><!--EndFragment-->"]
+        if split_of(text, rules) == "heldout"
+    )
+    for turn in (asked(pasted), asked(same), asked(other)):
+        put(store, turn, an_annotation(turn.turn_id))
+    snapshot = frozen(store, rules, tmp_path / "snapshots")
+    assert [item.messages[0].content for item in snapshot.heldout()] == [same]
+    assert [row.messages[0].content for row in snapshot.sft("train")] == [other]
+
+
 def test_a_conversation_whose_client_forgets_its_opening_stays_held_out(
     store: Store, rules: PoolSettings, tmp_path: Path
 ) -> None:
