@@ -30,7 +30,7 @@ from learner.registry import Trained
 from learner.report import make_report, read_report, write_report
 from learner.runs import Progress, TrainingJob
 from learner.scales import Trial, choose
-from learner.suite import Question, guarded_texts, question_of, suite_questions
+from learner.suite import Name, Question, guarded_texts, question_of, suite_questions
 from learner.templates import Served, served_for
 
 Row = TypeVar("Row", HeldoutItem, SftRow)
@@ -55,7 +55,9 @@ def snapshot(desk: Desk) -> Handed:
     """Have the gateway freeze the pool."""
     desk.progress(0.0, "the gateway freezes the pool")
     given = desk.done["base"]
-    manifest = desk.shop.parts.freeze(Path(given["tokenizer"]), guarded_texts(), Path(given["gguf"]).name)
+    manifest = desk.shop.parts.freeze(
+        Path(given["tokenizer"]), guarded_texts(desk.shop.parts.suite), Path(given["gguf"]).name
+    )
     frozen = load_snapshot(desk.shop.data_dir / "snapshots" / str(manifest["id"])).manifest
     return {
         "snapshot": frozen.id, "rows": {name: file.rows for name, file in frozen.files.items()},
@@ -78,7 +80,7 @@ def train(desk: Desk) -> Handed:
 def export(desk: Desk) -> Handed:
     """Merge the adapter at each scale, ask validation data of each, and keep the one that `scales.choose` names."""
     champion = _champion(desk)
-    general = suite_questions("general-validation", desk.settings.general_reply_tokens)
+    general = _general_questions(desk, "general-validation")
     task = _validation_questions(desk)
     scales = sorted(set(desk.settings.adapter_scales), reverse=True)
     rounds = Rounds(desk, len(general) + len(scales) * (len(task) + len(general)))
@@ -99,7 +101,7 @@ def evaluate(desk: Desk) -> Handed:
     """Ask candidate and champion the held-out questions and the retention suite, through the serving API."""
     champion = _champion(desk)
     heldout = _heldout_questions(desk)
-    asked = [*heldout, *suite_questions("general", desk.settings.general_reply_tokens)]
+    asked = [*heldout, *_general_questions(desk, "general")]
     rounds = Rounds(desk, 2 * len(asked))
     tag = serve_candidate(desk, float(desk.done["export"]["choice"]["scale"]), rounds)
     scores, models = {}, {}
@@ -187,6 +189,10 @@ def _champion(desk: Desk) -> Alias:
             f"Nothing serves as {desk.shop.model}: alias.json lost it.", "Restore the file, or promote a version."
         )
     return alias
+
+
+def _general_questions(desk: Desk, name: Name) -> list[Question]:
+    return suite_questions(name, desk.settings.general_reply_tokens, desk.shop.parts.suite)
 
 
 def _heldout_questions(desk: Desk) -> list[Question]:

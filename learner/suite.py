@@ -9,7 +9,7 @@ questions, for then they no longer measure anything.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import resources
 from typing import Literal, Protocol
 
@@ -28,6 +28,10 @@ class SuiteItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     question: str
     accept: list[str]
     """Phrases of which a right reply holds at least one."""
+
+
+LoadSuite = Callable[[Name], list[SuiteItem]]
+"""Where suites come from; `load_suite` unless somebody brings their own."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,21 +71,21 @@ def load_suite(name: Name) -> list[SuiteItem]:
     return [msgspec.json.decode(line, type=SuiteItem) for line in text.splitlines() if line]
 
 
-def suite_questions(name: Name, reply_tokens: int) -> list[Question]:
+def suite_questions(name: Name, reply_tokens: int, load: LoadSuite = load_suite) -> list[Question]:
     """A suite as questions."""
     return [
         Question(
             item=f"{name}-{number:03d}", messages=[{"role": "user", "content": one.question}], accept=one.accept,
             reference="", reply_tokens=reply_tokens,
         )
-        for number, one in enumerate(load_suite(name), 1)
+        for number, one in enumerate(load(name), 1)
     ]  # fmt: skip
 
 
-def guarded_texts() -> list[str]:
+def guarded_texts(load: LoadSuite = load_suite) -> list[str]:
     """Every suite's questions: what nothing may be trained on that is near."""
     names: tuple[Name, ...] = ("general", "general-validation")
-    return [one.question for name in names for one in load_suite(name)]
+    return [one.question for name in names for one in load(name)]
 
 
 def question_of(asked: Asked, *, accept: Iterable[str], reference: str, reply_tokens: int) -> Question:

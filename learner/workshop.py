@@ -18,6 +18,7 @@ from learner.gateway import Gateway
 from learner.registry import Registry
 from learner.runs import Progress, TrainingJob, TrainingResult
 from learner.settings import LearnerSettings, RecipeSettings
+from learner.suite import LoadSuite, load_suite
 from learner.upstream import Upstream
 
 Quantisation = Literal["q8_0", "f16"]
@@ -60,6 +61,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Base GGUF, adapter folder, scale, where to, quantisation → a GGUF there."""
     freeze: Callable[[Path, Sequence[str], str], dict[str, Any]]
     """Tokenizer file, guarded texts, base model's name → the snapshot's manifest."""
+    suite: LoadSuite = load_suite
+    """Name → the suite of general questions."""
 
 
 class Workshop(msgspec.Struct, frozen=True, kw_only=True):

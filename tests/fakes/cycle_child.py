@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from learner import cycle
+from learner import cycle, deploy
 from learner.steps import STEP_FUNCTIONS
 from learner.upstream import Upstream
 from learner.workshop import LearnerTables
@@ -33,6 +33,7 @@ def main() -> int:
     deaths = Path(sys.argv[1])
     given = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
     signal.signal(signal.SIGTERM, cycle._stop)
+    deploy.GRACE_S = 0.01
     lines = deaths.read_text().splitlines()
     steps = STEP_FUNCTIONS
     if lines:

@@ -94,16 +94,13 @@ def test_the_report_tells_scores_reasons_scales_lineage_and_one_question_before_
     assert LEARNT in kept
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
-def test_killed_at_any_step_it_goes_on_and_ends_the_same_way_with_one_version(
-    shop: Workshop, step: Step, when: str
-) -> None:
+def test_killed_at_any_step_it_goes_on_and_ends_the_same_way_with_one_version(shop: Workshop, step: Step) -> None:
     def die() -> None:
         raise Killed
 
     with pytest.raises(Killed):
-        run_cycle(shop, CYCLE, "asked for", dying(step, when, die))
+        run_cycle(shop, CYCLE, "asked for", dying(step, "after", die))
     path = shop.journal_dir / f"{CYCLE}.jsonl"
     assert read_cycle(path).status == "running" and read_cycle(path).step == step
     with path.open("ab") as file:
@@ -114,13 +111,14 @@ def test_killed_at_any_step_it_goes_on_and_ends_the_same_way_with_one_version(
     assert [line["event"] for line in map(json.loads, path.read_text().splitlines())].count("resumed") == 1
 
 
-def test_killed_at_every_step_in_one_cycle_it_still_ends_with_one_version(shop: Workshop) -> None:
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_every_step_in_one_cycle_it_still_ends_with_one_version(shop: Workshop, when: str) -> None:
     def die() -> None:
         raise Killed
 
     for step in STEPS:
         with pytest.raises(Killed):
-            run_cycle(shop, CYCLE, "asked for", dying(step, "after", die))
+            run_cycle(shop, CYCLE, "asked for", dying(step, when, die))
     check_ended_well(shop, run_cycle(shop, CYCLE, "asked for"))
 
 
