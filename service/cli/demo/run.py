@@ -304,6 +304,7 @@ gateway_url = "http://127.0.0.1:{gateway}"
 upstream_url = "{upstream}"
 
 [recipe]
+epochs = 4            # small and quick
 max_steps = {0 if options.kind == "untrained" else -1}
 """
 
