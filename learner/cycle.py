@@ -69,7 +69,7 @@ def run_cycle(shop: Workshop, cycle: str, reason: str, steps: Steps = STEP_FUNCT
         desk = Desk(shop=shop, cycle=cycle, reason=state.reason, done=dict(state.done), progress=journal.progress)
         try:
             _run_steps(desk, journal, steps)
-        except Stopped:
+        except (Stopped, KeyboardInterrupt):
             journal.stopped()
             raise
         except Exception as error:

@@ -50,6 +50,9 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Tokens that a model may use for a reply to a general question: the answer stands in the first few or nowhere."""
     evaluation_parallel: int = 4
     """Questions that are asked at a time in evaluation; as many as the upstream answers in parallel."""
+    repeat_penalty: float = 1.0
+    """Sent with each version. Ollama's own default, 1.1, also punishes the words of the question: it costs a small model
+    a seventh of its right answers. 1 punishes nothing."""
     chat_template: str = ""
     """Chat template for the upstream, in Ollama's Go dialect; empty: found from the GGUF's own."""
     chat_system: str = ""

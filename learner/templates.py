@@ -110,11 +110,13 @@ def served_for(gguf: Path, settings: LearnerSettings) -> Served:
     Raises UnknownTemplate where neither tells.
     """
     if settings.chat_template:
-        parameters = {"stop": list(settings.chat_stops)} if settings.chat_stops else {}
-        return Served(
-            family="settings", template=settings.chat_template, system=settings.chat_system, parameters=parameters
+        stops = {"stop": list(settings.chat_stops)} if settings.chat_stops else {}
+        found = Served(
+            family="settings", template=settings.chat_template, system=settings.chat_system, parameters=stops
         )
-    return recognise(read_template(gguf))
+    else:
+        found = recognise(read_template(gguf))
+    return msgspec.structs.replace(found, parameters={**found.parameters, "repeat_penalty": settings.repeat_penalty})
 
 
 def recognise(model: ModelTemplate) -> Served:

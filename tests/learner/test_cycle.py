@@ -13,6 +13,7 @@ from feedback.errors import CycleRunning, NothingToLearn
 from learner.cycle import Stopped, cycle_lock, lock_holder, run_cycle
 from learner.deploy import champion_of, promote
 from learner.desk import Desk, Handed
+from learner.journal import deaths
 from learner.records import STEPS, CycleState, Step, read_cycle
 from learner.report import read_report
 from learner.steps import STEP_FUNCTIONS
@@ -227,12 +228,14 @@ def test_an_unforeseen_error_is_journalled_without_its_text(shop: Workshop) -> N
     assert "somebody" not in (shop.journal_dir / f"{CYCLE}.jsonl").read_text()
 
 
-def test_a_cycle_that_is_asked_to_stop_says_so_and_goes_on_later(shop: Workshop) -> None:
+@pytest.mark.parametrize("asked", [Stopped, KeyboardInterrupt])
+def test_a_cycle_that_is_asked_to_stop_says_so_and_goes_on_later(shop: Workshop, asked: type[BaseException]) -> None:
     def stop() -> None:
-        raise Stopped
+        raise asked
 
-    with pytest.raises(Stopped):
+    with pytest.raises(asked):
         run_cycle(shop, CYCLE, "asked for", dying("train", "before", stop))
+    assert deaths(shop.journal_dir / f"{CYCLE}.jsonl") == 0
     state = read_cycle(shop.journal_dir / f"{CYCLE}.jsonl")
     assert (state.status, state.step) == ("running", "train")
     check_ended_well(shop, run_cycle(shop, CYCLE, "asked for"))

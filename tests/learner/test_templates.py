@@ -110,4 +110,5 @@ def test_a_gguf_without_a_template_needs_one_from_the_settings(tmp_path: Path) -
         served_for(gguf, LearnerSettings())
     settings = LearnerSettings(chat_template="{{ .Prompt }}", chat_system="Be kind.", chat_stops=["</s>"])
     served = served_for(gguf, settings)
-    assert (served.template, served.system, served.parameters) == ("{{ .Prompt }}", "Be kind.", {"stop": ["</s>"]})
+    assert (served.template, served.system) == ("{{ .Prompt }}", "Be kind.")
+    assert served.parameters == {"stop": ["</s>"], "repeat_penalty": 1.0}
