@@ -59,9 +59,14 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def load_settings(
-    tables: Mapping[str, type[msgspec.Struct]], path: Path | None = None, environ: Mapping[str, str] | None = None
+    tables: Mapping[str, type[msgspec.Struct]],
+    path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, msgspec.Struct]:
     """Read `path` (none: defaults only) and the environment into one struct per table.
+
+    `defaults` stand in for a struct's own, by table and key, where neither file nor environment says anything.
 
     Raises InvalidSettings, naming file, key and the nearest valid key.
     """
@@ -80,7 +85,10 @@ def load_settings(
         if table not in tables:
             raise InvalidSettings(f"{where} has an unknown table [{table}].", nearest(table, tables))
     env = os.environ if environ is None else environ
-    return {table: _load_table(table, kind, given.get(table, {}), where, env) for table, kind in tables.items()}
+    return {
+        table: _load_table(table, kind, given.get(table, {}), where, env, (defaults or {}).get(table, {}))
+        for table, kind in tables.items()
+    }
 
 
 def nearest(name: str, valid: Mapping[str, Any] | list[str]) -> str:
@@ -89,14 +97,16 @@ def nearest(name: str, valid: Mapping[str, Any] | list[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else f"Valid are: {', '.join(valid)}."
 
 
-def _load_table(table: str, kind: type[Kind], given: Any, where: str, env: Mapping[str, str]) -> Kind:
+def _load_table(
+    table: str, kind: type[Kind], given: Any, where: str, env: Mapping[str, str], defaults: Mapping[str, Any]
+) -> Kind:
     if not isinstance(given, dict):
         raise InvalidSettings(f"{where}: {table} is not a table.", f"Write [{table}] on a line of its own.")
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     for key in given:
         if key not in fields:
             raise InvalidSettings(f"{where} has an unknown key {table}.{key}.", nearest(key, list(fields)))
-    values = dict(given)
+    values = {**defaults, **given}
     values.update(_from_environment(table, list(fields), env))
     try:
         # strict=False lets "8080" from the environment be an int; a TOML file gives real types anyway.

@@ -53,12 +53,9 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings
 
     Raises InvalidSettings.
     """
-    env = dict(environ)
-    host = env.get("OLLAMA_HOST", "")
-    if host:
-        env.setdefault("RATCHET_GATEWAY_UPSTREAM_URL", ollama_url(host))
-        env.setdefault("RATCHET_LEARNER_UPSTREAM_URL", ollama_url(host))
-    loaded = load_settings(TABLES, path, env)
+    host = environ.get("OLLAMA_HOST", "")
+    upstream = {"upstream_url": ollama_url(host)} if host else {}
+    loaded = load_settings(TABLES, path, environ, {"gateway": upstream, "learner": upstream})
     return msgspec.convert({name: msgspec.structs.asdict(table) for name, table in loaded.items()}, Settings)
 
 
