@@ -71,7 +71,10 @@ def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSetting
             except RatchetError as error:
                 app.state.startup_error = error  # uvicorn only logs it; `server` raises it to whoever started us
                 raise
-            yield
+            try:
+                yield
+            finally:
+                del app.state.parts  # an app that is down keeps nothing alive
 
     everything: dict[int | type[Exception], Any] = {Exception: errors.to_response, HTTPException: errors.to_response}
     return Litestar(
