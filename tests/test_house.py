@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -79,3 +81,26 @@ def test_the_defaults_of_every_setting_are_valid_and_documented_in_place(table: 
     for field, text in itertools.pairwise(body):
         if isinstance(field, ast.AnnAssign):
             assert isinstance(text, ast.Expr), f"{table}.{ast.unparse(field.target)} has no docstring under it"
+
+
+def test_every_imported_package_is_a_declared_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    declared = {re.split(r"[^\w-]", name)[0].lower().replace("-", "_") for name in wanted}
+    known = declared | set(sys.stdlib_module_names) | {"service", "learner", "feedback", "tests", "_pytest"}
+    for folder in ("service", "learner", "feedback", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+                undeclared = {name.split(".")[0] for name in names} - known
+                assert not undeclared, f"{path} imports {undeclared}, which pyproject.toml does not declare"
+
+
+def test_the_lock_pins_every_declared_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    lines = (ROOT / "deploy" / "lock.txt").read_text("utf-8").splitlines()
+    pinned = {line.split("==")[0] for line in lines if not line.startswith("#")}
+    missing = {re.split(r"[^\w-]", name)[0].lower() for name in wanted} - pinned
+    assert not missing
