@@ -144,7 +144,7 @@ def _deploy(site: Site, manifest: VersionManifest, reason: str, *, expected: str
         if not serving:
             _let_go(site, tag)
         raise
-    drained = old is None or _drain(site, old.tag)
+    drained = old is None or _drain(site, old, manifest)
     return Deployed(
         version=manifest.version, tag=tag, previous=None if before is None else before.champion.version,
         flip_ms=flip_ms, load_s=load_s, smoke_reply_tokens=smoke_reply_tokens, prompt_checked=prompt_checked,
@@ -245,25 +245,36 @@ def _check_champion(site: Site, alias: Alias | None, expected: str | None, manif
         )
 
 
-def _drain(site: Site, tag: str) -> bool:
+def _drain(site: Site, old: Served, new: VersionManifest) -> bool:
     """Let the old version finish and leave memory; whether it was seen to go in time.
 
-    keep_alive 0 does both: a model that is still answering goes when its last reply has ended.
+    keep_alive 0 does both: a model that is still answering goes when its last reply has ended. A version of the same
+    weights stays: Ollama runs both in one runner, which now serves.
     """
+    if _weights_of(site, old) == new.gguf_sha256:
+        return True
     time.sleep(GRACE_S)
     limit = time.monotonic() + site.settings.drain_timeout_s
     try:
         with _alias_lock(site):
-            if _in_use(site, tag):
+            if _in_use(site, old.tag):
                 return False
-            site.upstream.unload(tag)
-        while tag in site.upstream.loaded():
+            site.upstream.unload(old.tag)
+        while old.tag in site.upstream.loaded():
             if time.monotonic() > limit:
                 return False
             time.sleep(POLL_S)
     except Unavailable:
         return False  # the new version serves already: an upstream that fails now is the gateway's to report
     return True
+
+
+def _weights_of(site: Site, served: Served) -> str | None:
+    """The hash of a version's GGUF; none where the registry lost the version."""
+    try:
+        return site.registry.get(site.model, served.version).gguf_sha256
+    except RatchetError:
+        return None
 
 
 def _in_use(site: Site, tag: str) -> bool:

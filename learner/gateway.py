@@ -46,7 +46,7 @@ class Gateway:
             NothingToLearn: the pool has too few rows.
         """
         sha256 = sha256_file(tokenizer)
-        with httpx.Client(base_url=self.url, timeout=self._timeout) as client:
+        with httpx.Client(base_url=self.url, timeout=self._timeout, trust_env=False) as client:
             self._send(client, "PUT", f"/tokenizers/{sha256}", content=tokenizer.read_bytes())
             body = {"tokenizer": sha256, "guard": list(guard), "base_model": base_model}
             return self._send(client, "POST", "/snapshots", json=body)

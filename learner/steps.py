@@ -145,9 +145,11 @@ def register(desk: Desk) -> Handed:
 
 
 def deploy(desk: Desk) -> Handed:
-    """Put the version in the champion's place, unless another champion came to serve meanwhile; tidy up."""
+    """Take the candidates away, and put the version in the champion's place, unless another came to serve meanwhile."""
     version = desk.done["register"]["version"]
     handed: Handed = {"version": version, "deployed": False}
+    # First, not last: Ollama has one runner for the same weights under two names, and unloads it by either.
+    drop_candidates(desk)
     if version is not None:
         desk.progress(0.0, f"deploying {version}")
         try:
@@ -155,7 +157,6 @@ def deploy(desk: Desk) -> Handed:
             handed |= {"deployed": True, **msgspec.to_builtins(deployed)}
         except ChampionMoved as error:
             handed["not_deployed"] = str(error)
-    drop_candidates(desk)
     report = msgspec.structs.replace(
         read_report(desk.run_dir), version=version, deployed=bool(handed["deployed"]), flip_ms=handed.get("flip_ms"),
         not_deployed=handed.get("not_deployed", ""),
@@ -183,11 +184,13 @@ def _try_scale(
 
 
 def _champion(desk: Desk) -> Alias:
+    """The alias as it stands, its champion pushed and loaded: a host may have lost it since the first step."""
     alias = champion_of(desk.shop.site)
     if alias is None:
         raise CycleFailed(
             f"Nothing serves as {desk.shop.model}: alias.json lost it.", "Restore the file, or promote a version."
         )
+    bootstrap(desk.shop.site, desk.shop.registry.get(desk.shop.model, alias.champion.version))
     return alias
 
 

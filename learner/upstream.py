@@ -50,7 +50,9 @@ class Upstream:
     def __init__(self, url: str, *, timeout_s: float = 120.0, connect_timeout_s: float = 5.0) -> None:
         """`timeout_s` is the longest silence of any one call; loading and creating a model may take that long."""
         self.url = url.rstrip("/")
-        self._client = httpx.Client(base_url=self.url, timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s))
+        # Not through the environment's proxy: a host on loopback or in the cluster is asked itself.
+        timeout = httpx.Timeout(timeout_s, connect=connect_timeout_s)
+        self._client = httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from feedback.files import replace_file
 from feedback.settings import StoreSettings
 from learner.deploy import Site
 from learner.gateway import Gateway
@@ -43,8 +44,7 @@ class LearnerTables(msgspec.Struct, frozen=True, kw_only=True):
     recipe: RecipeSettings
 
     def write(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self, enc_hook=str), indent=2))
+        replace_file(path, msgspec.json.format(msgspec.json.encode(self, enc_hook=str), indent=2))
 
     @staticmethod
     def read(path: Path) -> LearnerTables:

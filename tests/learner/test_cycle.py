@@ -77,6 +77,23 @@ def test_a_cycle_goes_round_from_snapshot_to_alias(shop: Workshop) -> None:
     assert state.reason == "asked for"
 
 
+def test_once_a_version_serves_only_its_predecessor_is_unloaded(shop: Workshop, fake: FakeOllama) -> None:
+    run_cycle(shop, CYCLE, "asked for")
+    warmed = max(at for at, seen in enumerate(fake.history) if seen.body.get("model") == "assistant:1.1.0")
+    unloaded = [seen.body["model"] for seen in fake.history[warmed:] if seen.body.get("keep_alive") == 0]
+    assert unloaded == ["assistant:1.0.0"]
+
+
+def test_a_host_that_lost_its_models_during_training_gets_the_champion_again(shop: Workshop, fake: FakeOllama) -> None:
+    def lost(desk: Desk) -> Handed:
+        handed = STEP_FUNCTIONS["train"](desk)
+        fake.library.models.clear()
+        fake.library.blobs.clear()
+        return handed
+
+    check_ended_well(shop, run_cycle(shop, CYCLE, "asked for", {**STEP_FUNCTIONS, "train": lost}))
+
+
 def test_the_report_tells_scores_reasons_scales_lineage_and_one_question_before_and_after(shop: Workshop) -> None:
     state = run_cycle(shop, CYCLE, "asked for")
     run_dir = shop.data_dir / "runs" / str(state.outcome["run"])

@@ -299,3 +299,12 @@ def test_other_aliases_in_the_file_stay_as_they_are(site: Site) -> None:
     assert read_aliases(site.alias_file).aliases["helper"] == other
     # 1.0.0 still serves as helper, so it must not be unloaded.
     assert set(site.upstream.loaded()) == {"assistant:1.0.0", "assistant:1.1.0"}
+
+
+def test_the_same_weights_under_other_words_are_never_unloaded_under_the_champions_feet(site: Site) -> None:
+    old = site.registry.get("assistant", "1.0.0")
+    words = Served(family="chatml", template=old.template, system=old.system, parameters={"repeat_penalty": 1.1})
+    site.registry.register_serving("assistant", "1.0.0", words)
+    done = promote(site, "1.0.1", "gentler")
+    assert done.drained and serving(site) == "assistant:1.0.1"
+    assert set(site.upstream.loaded()) == {"assistant:1.0.0", "assistant:1.0.1"}
