@@ -51,7 +51,7 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     evaluation_parallel: int = 4
     """Questions that are asked at a time in evaluation; as many as the upstream answers in parallel."""
     repeat_penalty: float = 1.0
-    """Sent with each version; 1 punishes nothing. Ollama's own default, 1.1, also punishes the words of the question: it
+    """Sent with each version; 1 punishes nothing. Ollama's own default, 1.1, also punishes the question's words: it
     costs a small model a fifth of its right answers."""
     chat_template: str = ""
     """Chat template for the upstream, in Ollama's Go dialect; empty: found from the GGUF's own."""
