@@ -8,7 +8,7 @@ Deleting its Server can wait for ever (a stop that comes before the loop has sta
 globals, and an assertion in llama.cpp ends the process that it is in. As a child, it only ever has to be ended.
 
 It ends when its stdin does, so it never outlives the engine, however that ended. It answers on loopback only, and only
-to who knows the key. Must never log: at verbosity 0 llama.cpp writes nothing of what people say.
+to who knows the key. Must never log what people say: its output is closed before the first of them speaks.
 """
 
 from __future__ import annotations
@@ -65,6 +65,11 @@ def main() -> None:
     except RuntimeError as error:
         sys.exit(f"A model could not be loaded: {error}")
     print(json.dumps({"address": server.listening_address}), flush=True)
+    # From here on it serves people: llama.cpp prints a grammar that it can't parse whatever its verbosity, and a pipe
+    # that nobody reads would fill up.
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, sys.stdout.fileno())
+    os.dup2(silence, sys.stderr.fileno())
     sys.stdin.read()
     # Not an ordinary exit: that would delete the Server, which may never return.
     os._exit(0)

@@ -33,11 +33,11 @@ class Prompt(msgspec.Struct, frozen=True):
 
 
 def conversation(model: Model, given: Sequence[dict[str, Any]]) -> list[Message]:
-    """The model's own messages before the request's, and its system prompt where the request brings none."""
-    messages = [_message(one) for one in [*model.messages, *given]]
-    if model.system and (not given or given[0].get("role") != "system"):
-        messages.insert(0, {"role": "system", "content": model.system})
-    return messages
+    """The system prompt (the request's, else the model's), the model's own messages, and the request's."""
+    messages = [_message(one) for one in given]
+    system = messages[:1] if messages and messages[0]["role"] == "system" else []
+    default = [{"role": "system", "content": model.system}] if model.system else []
+    return [*(system or default), *(_message(one) for one in model.messages), *messages[len(system) :]]
 
 
 async def chat_prompt(runner: Runner, messages: list[Message], limit: int, *, truncate: bool) -> Prompt:

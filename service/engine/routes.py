@@ -200,7 +200,8 @@ async def _replied(
 ) -> AsyncGenerator[Line, None]:
     async with runners.lease(model, keep_alive_s) as runner:
         loaded_at = time.monotonic()
-        limit = min(asked.options["num_ctx"] or runner.context_tokens, runner.context_tokens)
+        wanted = asked.options["num_ctx"]
+        limit = min(wanted, runner.context_tokens) if wanted > 0 else runner.context_tokens
         prompt = await _prompt(runner, asked, model, body, limit)
         async with aclosing(reply_lines(runner, asked, prompt, limit, started, loaded_at)) as lines:
             async for line in lines:

@@ -38,6 +38,8 @@ class Runner:
         """Under which it was asked for last."""
         self.digest = model.weights_digest
         self.leases = 0
+        self.broken = False
+        """Its connection failed once: nobody new may use it. Set before asyncio has noticed that a process died."""
         self.keep_alive_s = 0.0
         self.expires_at: dt.datetime = mint.now()
         self.context_tokens = 0
@@ -60,8 +62,9 @@ class Runner:
             async with asyncio.timeout(settings.load_timeout_s):
                 await runner._connect(settings)
         except BaseException as error:
-            # Cancelled as well: a child without a runner would never be ended.
-            await runner.stop()
+            # Cancelled as well: a child without a runner would never be ended. While it loads it does not hear of it.
+            runner._kill()
+            await process.wait()
             if isinstance(error, TimeoutError):
                 raise Refusal(500, "timed out waiting for llama-server to start") from error
             raise
@@ -118,9 +121,12 @@ class Runner:
         try:
             await asyncio.wait_for(self._process.wait(), STOP_TIMEOUT_S)
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self._kill()
             await self._process.wait()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
 
     async def _connect(self, settings: EngineSettings) -> None:
         key = secrets.token_urlsafe(16)
@@ -152,6 +158,7 @@ class Runner:
         try:
             yield
         except (aiohttp.ClientError, ConnectionError) as error:
+            self.broken = True
             code = self._process.returncode
             ended = f"llama-server process has terminated: {_exit(code)}" if code is not None else "unexpected EOF"
             raise Refusal(500, f"an error was encountered while running the model: {ended}") from error

@@ -77,9 +77,10 @@ class Runners:
             yield runner
         finally:
             runner.leases -= 1
-            # One whose process ended by itself meanwhile is forgotten already.
-            if not runner.leases and self._runners.get(runner.digest) is runner:
-                self._expire_in(runner, runner.keep_alive_s)
+            if runner.broken:
+                self._forget(runner)
+            if not runner.leases:
+                self._expire_in(runner, 0.0 if runner.broken else runner.keep_alive_s)
 
     async def unload(self, weights_digest: str) -> None:
         """Let a model go: at once where it is idle, else when its last reply has ended."""
@@ -118,6 +119,7 @@ class Runners:
     async def _watch(self, runner: Runner) -> None:
         """Forget a runner whose process has ended by itself, so that the next request loads it anew."""
         await runner.ended()
+        runner.broken = True
         self._forget(runner)
 
     def _expire_in(self, runner: Runner, seconds: float) -> None:

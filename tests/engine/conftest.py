@@ -9,6 +9,7 @@ import pytest
 
 from feedback.base_model import bundled_gguf
 from service.engine.quantize import quantize_q8_0
+from tests.fakes.engine_models import put_model
 from tests.fakes.engine_process import EngineProcess, engine_process
 from tests.fakes.tiny_gguf import write_tiny_gguf
 
@@ -30,6 +31,19 @@ def tiny_q8(tiny: Path) -> Path:
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     return bundled_gguf()
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory, smollm2: Path, tiny: Path) -> Path:
+    """A data folder with `smol`, which takes a while to answer, and `tiny`, which does not.
+
+    One for all tests, because 98 MB are copied and hashed; one engine at a time may use it, and what a test adds it
+    gives names of its own.
+    """
+    folder = tmp_path_factory.mktemp("models")
+    put_model(folder / "engine", "smol", smollm2)
+    put_model(folder / "engine", "tiny", tiny)
+    return folder
 
 
 @pytest.fixture(scope="module")
