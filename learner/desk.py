@@ -5,6 +5,7 @@ Everything is named after the cycle, so that a step which is entered again finds
 
 from __future__ import annotations
 
+import threading
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 from feedback.snapshot import Snapshot, load_snapshot
-from learner.evaluate import Answered, ask_all
+from learner.evaluate import Answered, AnswerFile, ask_all
 from learner.settings import LearnerSettings, RecipeSettings
 from learner.suite import Question
 from learner.workshop import Workshop
@@ -66,32 +67,36 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         """The cycle's snapshot, every file's hash verified."""
         return load_snapshot(self.snapshot_dir)
 
-    def ask(self, tag: str, questions: Sequence[Question], told: Callable[[int, int], None]) -> list[Answered]:
+    def ask(
+        self, tag: str, questions: Sequence[Question], answers: AnswerFile, told: Callable[[int, int], None]
+    ) -> list[Answered]:
         """Ask a served model what it hasn't answered in this run yet."""
         return ask_all(
-            self.shop.upstream, tag, questions, self.answers, parallel=self.settings.evaluation_parallel, progress=told
+            self.shop.upstream, tag, questions, answers, parallel=self.settings.evaluation_parallel, progress=told
         )
 
 
 class Rounds:
-    """Progress over several rounds of questions as one share of the step."""
+    """Progress over several rounds of questions, some side by side, as one share of the step."""
 
     def __init__(self, desk: Desk, total: int) -> None:
         self._desk = desk
         self._total = max(total, 1)
-        self._before = 0
-        self._last = 0
+        self._done: dict[str, int] = {}
+        self._lock = threading.Lock()
 
     def named(self, name: str) -> Callable[[int, int], None]:
-        """A new round, which goes on where the last one ended."""
-        self._before += self._last
-        self._last = 0
+        """What one round tells its progress to."""
 
         def told(done: int, of: int) -> None:
-            self._last = of
-            self._desk.progress((self._before + done) / self._total, f"{name}: {done} of {of} questions")
+            self._tell(f"{name}: {done} of {of} questions", {name: done})
 
         return told
 
     def say(self, words: str) -> None:
-        self._desk.progress((self._before + self._last) / self._total, words)
+        self._tell(words, {})
+
+    def _tell(self, words: str, more: dict[str, int]) -> None:
+        with self._lock:
+            self._done |= more
+            self._desk.progress(sum(self._done.values()) / self._total, words)

@@ -50,6 +50,8 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Tokens that a model may use for a reply to a general question: the answer stands in the first few or nowhere."""
     evaluation_parallel: int = 4
     """Questions that are asked at a time in evaluation; as many as the upstream answers in parallel."""
+    evaluation_models: int = 2
+    """Models that are asked side by side, beside the champion that serves; 1 where memory holds no more."""
     repeat_penalty: float = 1.0
     """Sent with each version; 1 punishes nothing. Ollama's own default, 1.1, also punishes the question's words: it
     costs a small model a fifth of its right answers."""

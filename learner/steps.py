@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ from learner.bootstrap import registered_base
 from learner.candidates import candidate_file, candidate_tag, drop_candidate, drop_candidates, serve_candidate
 from learner.deploy import ChampionMoved, bootstrap, champion_of, promote
 from learner.desk import Desk, Handed, Rounds
-from learner.evaluate import digest_of, mean_score, read_answers, scores_of
+from learner.evaluate import AnswerFile, digest_of, mean_score, read_answers, scores_of, side_by_side
 from learner.gate import judge, rule_of
 from learner.records import Scores, Step, Verdict
 from learner.registry import Trained
@@ -84,16 +85,24 @@ def export(desk: Desk) -> Handed:
     task = _validation_questions(desk)
     scales = sorted(set(desk.settings.adapter_scales), reverse=True)
     rounds = Rounds(desk, len(general) + len(scales) * (len(task) + len(general)))
-    kept = mean_score(desk.ask(champion.champion.tag, general, rounds.named("the champion")))
-    trials = [_try_scale(desk, scale, task, general, rounds) for scale in scales]
-    choice = choose(trials, kept, desk.settings.retention_floor)
+    with AnswerFile(desk.answers) as answers:
+        first, *trials = side_by_side(
+            [
+                partial(_ask_champion, desk, champion, general, answers, rounds),
+                *(partial(_try_scale, desk, scale, task, general, answers, rounds) for scale in scales),
+            ],
+            desk.settings.evaluation_models,
+            answers,
+        )
+    choice = choose(trials, first.general, desk.settings.retention_floor)
     for scale in scales:
         if scale != choice.scale:
             drop_candidate(desk, scale)
     file = candidate_file(desk, choice.scale)
     return {
         "gguf": str(file), "sha256": sha256_file(file), "tag": candidate_tag(desk, choice.scale),
-        "choice": msgspec.to_builtins(choice), "trials": msgspec.to_builtins(trials), "champion_general": kept,
+        "choice": msgspec.to_builtins(choice), "trials": msgspec.to_builtins(trials),
+        "champion_general": first.general,
     }  # fmt: skip
 
 
@@ -104,14 +113,15 @@ def evaluate(desk: Desk) -> Handed:
     asked = [*heldout, *_general_questions(desk, "general")]
     rounds = Rounds(desk, 2 * len(asked))
     tag = serve_candidate(desk, float(desk.done["export"]["choice"]["scale"]), rounds)
-    scores, models = {}, {}
-    for name, one in (("candidate", tag), ("champion", champion.champion.tag)):
-        answered = desk.ask(one, asked, rounds.named(f"the {name}"))
-        scores[name] = scores_of(answered[: len(heldout)], answered[len(heldout) :])
-        models[name] = digest_of(desk.shop.upstream, one)
+    tags = {"candidate": tag, "champion": champion.champion.tag}
+    with AnswerFile(desk.answers) as answers:
+        jobs = [partial(desk.ask, one, asked, answers, rounds.named(f"the {name}")) for name, one in tags.items()]
+        answered = side_by_side(jobs, desk.settings.evaluation_models, answers)
+    scores = [scores_of(one[: len(heldout)], one[len(heldout) :]) for one in answered]
     return {
-        "candidate": msgspec.to_builtins(scores["candidate"]), "champion": msgspec.to_builtins(scores["champion"]),
-        "models": models, "champion_version": champion.champion.version, "heldout": [one.item for one in heldout],
+        "candidate": msgspec.to_builtins(scores[0]), "champion": msgspec.to_builtins(scores[1]),
+        "models": {name: digest_of(desk.shop.upstream, one) for name, one in tags.items()},
+        "champion_version": champion.champion.version, "heldout": [one.item for one in heldout],
     }  # fmt: skip
 
 
@@ -171,11 +181,24 @@ STEP_FUNCTIONS: dict[Step, Callable[[Desk], Handed]] = {
 }  # fmt: skip
 
 
+def _ask_champion(
+    desk: Desk, champion: Alias, general: Sequence[Question], answers: AnswerFile, rounds: Rounds
+) -> Trial:
+    """What the champion keeps of itself: all of it. The measure for the scales."""
+    answered = desk.ask(champion.champion.tag, general, answers, rounds.named("the champion"))
+    return Trial(scale=0.0, task=0.0, task_items=0, general=mean_score(answered), general_items=len(general))
+
+
 def _try_scale(
-    desk: Desk, scale: float, task: Sequence[Question], general: Sequence[Question], rounds: Rounds
+    desk: Desk,
+    scale: float,
+    task: Sequence[Question],
+    general: Sequence[Question],
+    answers: AnswerFile,
+    rounds: Rounds,
 ) -> Trial:
     tag = serve_candidate(desk, scale, rounds)
-    answered = desk.ask(tag, [*task, *general], rounds.named(f"scale {scale:g}"))
+    answered = desk.ask(tag, [*task, *general], answers, rounds.named(f"scale {scale:g}"))
     desk.shop.upstream.unload(tag)
     return Trial(
         scale=scale, task=mean_score(answered[: len(task)]), task_items=len(task),
