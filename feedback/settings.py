@@ -29,12 +29,12 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     queue_limit: int = 10_000
     """Writes that may wait for the writer before further ones are refused with `store-busy`."""
     wal_autocheckpoint_mib: int = 16
-    """How large the write-ahead log may grow, MiB, before a commit has to fold it into the database file. That commit's
-    wait grows with it: about 0.1 s at 16, 0.3 s at 64."""
+    """How large the write-ahead log may grow, MiB, before the writer folds it into the database file while further
+    writes wait: about 0.1 s at 16, 0.3 s at 64."""
     idle_checkpoint_s: float = 2.0
     """Seconds without a write after which the writer folds the log in, while nobody waits for it."""
     memory_limit_mib: int = 1024
-    """Memory that DuckDB may use in the gateway, MiB."""
+    """Memory that DuckDB may use in the gateway, MiB. Folding the log in needs room for 2,048 turns' text."""
 
 
 class PoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -25,10 +25,10 @@ from feedback.store.connection import DATABASE, attach_sql
 def copy_database(con: duckdb.DuckDBPyConnection, target: Path) -> Path:
     """Copy the database that `con` is on to `target`, atomically and durably, over what may lie there.
 
-    `con` must be a cursor of the caller's own, outside a transaction. Raises StoreUnavailable, and leaves `target` as
-    it was, where the copy can't be made or does not hold what it should.
+    `con` must be a cursor of the caller's own, outside a transaction, and no other copy to `target` be under way.
+    Raises StoreUnavailable, and leaves `target` as it was, where the copy can't be made or lacks rows.
     """
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = target.with_name(f".{target.name}.part")  # always the same name: what a kill left behind is overwritten
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove(part)

@@ -11,6 +11,7 @@ Must never: acknowledge before the commit; update or delete; open the file twice
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -40,6 +41,7 @@ class Store:
     def __init__(self, connection: Connection, settings: StoreSettings) -> None:
         self._connection = connection
         self._writer = Writer(connection, settings)
+        self._backups = threading.Lock()
 
     @classmethod
     def open(cls, settings: StoreSettings, migrations: Sequence[Migration] = MIGRATIONS) -> Store:
@@ -121,13 +123,14 @@ class Store:
         """Copy the whole store while it serves; everything acknowledged before the call is in the copy.
 
         `target` is a file, or a folder in which the copy is named by the time. Gives the file's path; see
-        `feedback.store.backup` for restoring. Raises StoreUnavailable where the copy can't be made or verified.
+        `feedback.store.backup` for restoring. One backup at a time: a second one waits. Raises StoreUnavailable where
+        the copy can't be made or verified.
         """
         if target.is_dir():
             target = target / f"ratchet-{now():%Y%m%dT%H%M%SZ}.duckdb"
         if target.resolve() == self._connection.file:
             raise Conflict(f"{target} is the live database.", "Name another file for the backup.")
-        with self._connection.cursor() as cursor:
+        with self._backups, self._connection.cursor() as cursor:
             return copy_database(cursor, target)
 
     def close(self) -> None:

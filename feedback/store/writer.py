@@ -45,6 +45,7 @@ class Writer:
         self._session: Session | None = None
         self._limit = settings.queue_limit
         self._idle_s = settings.idle_checkpoint_s
+        self._log_limit = self._checkpoint_at = settings.wal_autocheckpoint_mib * 1024 * 1024
         self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
@@ -87,6 +88,8 @@ class Writer:
                 self._let_go()
                 log.error("a batch of %d could not be made durable: %s", len(live), _what(error))
                 _fail(live, error if isinstance(error, RatchetError) else _disk_trouble(error))
+            if self._connection.log_bytes >= self._checkpoint_at:
+                self._checkpoint()
         self._checkpoint()
 
     def _hold(self) -> Session:
@@ -166,12 +169,17 @@ class Writer:
             del self._recent[next(iter(self._recent))]
 
     def _checkpoint(self) -> None:
-        """Fold the log into the file while nobody waits, and let the session go, so that readers alone can reopen a
-        broken database. Not being able to is no loss: the log is as durable as the file."""
+        """Fold the log into the file, and let the session go, so that readers alone can reopen a broken database.
+
+        Not being able to is no loss, as the log is durable too: try again when the store is idle, or once the log has
+        doubled.
+        """
         try:
             self._hold().checkpoint()
+            self._checkpoint_at = self._log_limit
         except (duckdb.Error, StoreUnavailable) as error:
             self._connection.note(error)
+            self._checkpoint_at = 2 * self._connection.log_bytes
             log.warning("the store's log could not be folded in, and is kept: %s", error)
         self._let_go()
 

@@ -7,6 +7,7 @@ python failing_disk_child.py DATA_DIR fsync MARKER      fsync fails while the fi
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import sys
@@ -18,6 +19,10 @@ from feedback.settings import StoreSettings
 from feedback.store.database import Store
 from tests.fakes.rows import a_turn
 
+REPLY_BYTES = {"full": 10_000, "fsync": 10_000, "fold": 1_000_000}
+FILE_LIMIT = {"full": 30_000, "fold": 7_000_000}
+"""Bytes: for `fold` above what the log reaches, 3 turns of 2 MB, and below what the database file then grows to."""
+
 
 def outcome(action: Callable[[], object]) -> str:
     try:
@@ -27,11 +32,11 @@ def outcome(action: Callable[[], object]) -> str:
     return "ok"
 
 
-def attempt(store: Store, step: str, backups: Path) -> None:
+def attempt(store: Store, kind: str, step: str, backups: Path) -> None:
     """Write three turns one after another, read each and make a backup: what each said."""
     writes, reads = [], []
     for _ in range(3):
-        turn = a_turn(reply="x" * 20_000)
+        turn = a_turn(reply=os.urandom(REPLY_BYTES[kind]).hex())
         writes.append(outcome(lambda turn=turn: store.add_turn(turn).result(20)))  # type: ignore[misc]
         reads.append(outcome(lambda turn=turn: store.turn(turn.turn_id)))  # type: ignore[misc]
     backup = outcome(lambda: store.backup(backups / f"{step}.duckdb"))
@@ -39,9 +44,9 @@ def attempt(store: Store, step: str, backups: Path) -> None:
     print(json.dumps({"step": step, "writes": writes, "reads": reads, "backup": backup, "files": files}), flush=True)
 
 
-def fill_disk() -> None:
+def fill_disk(kind: str) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT[kind], resource.RLIM_INFINITY))
 
 
 def free_disk() -> None:
@@ -52,18 +57,18 @@ def main() -> None:
     data_dir, kind = Path(sys.argv[1]), sys.argv[2]
     backups = data_dir.with_name("backups")
     backups.mkdir()
-    store = Store.open(StoreSettings(data_dir=data_dir, idle_checkpoint_s=60))
-    attempt(store, "before", backups)
-    if kind == "full":
-        fill_disk()
-    else:
+    store = Store.open(StoreSettings(data_dir=data_dir, idle_checkpoint_s=60, wal_autocheckpoint_mib=1))
+    attempt(store, kind, "before", backups)
+    if kind == "fsync":
         Path(sys.argv[3]).touch()
-    attempt(store, "broken", backups)
-    if kind == "full":
-        free_disk()
     else:
+        fill_disk(kind)
+    attempt(store, kind, "broken", backups)
+    if kind == "fsync":
         Path(sys.argv[3]).unlink()
-    attempt(store, "after", backups)
+    else:
+        free_disk()
+    attempt(store, kind, "after", backups)
     store.close()
     again = Store.open(StoreSettings(data_dir=data_dir))
     print(json.dumps({"step": "reopened", "turns": again.counts()["turns"]}), flush=True)

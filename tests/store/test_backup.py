@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -102,3 +103,19 @@ def test_a_backup_that_can_not_be_made_says_so_and_leaves_nothing_behind(store: 
         store.backup(target / "below-a-file.duckdb")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["copy.duckdb", "data"]
     store.add_turn(a_turn()).result(10)
+
+
+def test_two_backups_to_one_name_do_not_spoil_each_other(store: Store, tmp_path: Path) -> None:
+    for future in [store.add_turn(a_turn()) for _ in range(2000)]:
+        future.result(30)
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(lambda _: store.backup(tmp_path / "copy.duckdb"), range(4)))
+    assert made == [tmp_path / "copy.duckdb"] * 4
+    assert len(stored_in(made[0])[0]) == 2000
+
+
+def test_what_a_killed_backup_left_behind_is_in_nobodys_way(store: Store, tmp_path: Path) -> None:
+    (tmp_path / ".copy.duckdb.part").write_bytes(b"half a copy")
+    (tmp_path / ".copy.duckdb.part.wal").write_bytes(b"half a log")
+    store.backup(tmp_path / "copy.duckdb")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["copy.duckdb", "data"]

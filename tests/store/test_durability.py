@@ -54,7 +54,7 @@ def test_no_acknowledged_row_is_lost_in_twenty_kills(tmp_path: Path) -> None:
         deadline = time.monotonic() + 30
         while printed.stat().st_size == size and time.monotonic() < deadline:
             time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.4))
+        time.sleep(chance.uniform(0, 0.25))
         child.kill()
         child.wait(10)
         assert printed.stat().st_size > size, "the child wrote nothing"
@@ -84,6 +84,13 @@ def test_a_full_disk_fails_writes_not_reads_and_writing_goes_on_once_there_is_sp
     assert (said["broken"]["backup"], said["broken"]["files"]) == ("store-unavailable", ["before.duckdb"])
     assert (said["after"]["backup"], said["after"]["files"]) == ("ok", ["after.duckdb", "before.duckdb"])
     assert said["reopened"]["turns"] == 6
+
+
+def test_a_log_that_can_not_be_folded_in_takes_nothing_from_what_was_acknowledged(tmp_path: Path) -> None:
+    said = steps(start("failing_disk_child.py", str(tmp_path / "data"), "fold", stdout=subprocess.PIPE))
+    for step in ("before", "broken", "after"):
+        assert said[step]["writes"] == said[step]["reads"] == ["ok"] * 3
+    assert said["reopened"]["turns"] == 9
 
 
 @pytest.mark.skipif(not shutil.which("cc") or sys.platform != "linux", reason="needs a C compiler and LD_PRELOAD")

@@ -166,3 +166,15 @@ def test_many_threads_write_and_each_row_is_there_once(store: Store) -> None:
     with store.reader() as cursor:
         found = cursor.execute("SELECT t.turn_id FROM turns t JOIN ratings r USING (turn_id)").fetchall()
     assert sorted(turn_id for (turn_id,) in found) == sorted(turn.turn_id for mine in turns for turn in mine)
+
+
+def test_a_queue_of_long_texts_does_not_outgrow_the_memory_limit(tmp_path: Path) -> None:
+    store = Store.open(StoreSettings(data_dir=tmp_path, memory_limit_mib=60))
+    try:
+        with writer_held(store):
+            futures = [store.add_turn(a_turn(reply=f"{number:08x}" * 300_000)) for number in range(40)]
+        for future in futures:
+            future.result(60)
+        assert store.counts()["turns"] == 41
+    finally:
+        store.close()
