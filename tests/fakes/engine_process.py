@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
+PIECE_BYTES = 1 << 20
 PROGRAM = """
 import json, sys
 from pathlib import Path
@@ -40,7 +41,10 @@ class EngineProcess:
     def upload(self, content: bytes) -> str:
         """Upload a blob unless it is there; its digest."""
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        self.client.post(f"/api/blobs/{digest}", content=content).raise_for_status()
+        # In pieces: httpx copies what is left of one large body again after each of its thousands of sends.
+        pieces = (content[at : at + PIECE_BYTES] for at in range(0, len(content), PIECE_BYTES))
+        headers = {"Content-Length": str(len(content))}
+        self.client.post(f"/api/blobs/{digest}", content=pieces, headers=headers).raise_for_status()
         return digest
 
     def create(self, name: str, gguf: Path, **more: Any) -> None:
