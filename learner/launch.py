@@ -65,8 +65,8 @@ def _train(job: TrainingJob, progress: Callable[[Progress], None]) -> None:
             progress(each)
     if fit.error is not None and read_result(job.run_dir) is None:
         raise TrainingFailed(
-            f"The workers of {job.run_id} died or failed {recipe.max_failures + 1} times: {_reason(fit.error)}.",
-            "See the memory and disk of the machine; started again, the run goes on from its last checkpoint.",
+            f"Ray gave up on {job.run_id} ({type(fit.error).__name__}: {_reason(fit.error)}).",
+            "See the machine's memory and disk; started again, the run goes on from its last checkpoint.",
         ) from fit.error
 
 

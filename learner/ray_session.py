@@ -1,23 +1,25 @@
 """Ray for the length of one training: a cluster where RAY_ADDRESS names one, else a small local one of our own.
 
 A local one listens on loopback only, keeps its files in a folder of its own under the temporary folder (a short path:
-Unix sockets take 107 bytes) and leaves nothing behind: its processes die with this one, even by kill -9, because the
-kernel sends them the signal, and the folder of one that was killed is swept up by the next. Must never report usage to
+Unix sockets take 107 bytes) and leaves nothing behind: its processes die with this one, even by kill -9
+(`learner.reaper`), and the folder goes with them. Must never report usage to
 anybody, write into the home folder, or take more threads than it was given.
 """
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 import secrets
-import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from learner import reaper
 
 HOME = Path(__file__).resolve().parents[1]
 """The folder that holds our packages: workers must find them whatever their working directory."""
@@ -125,25 +127,12 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
-    """A folder for one session, deleted after it; those of sessions that were killed are deleted first."""
+    """A folder for one session. A reaper deletes it, with all that still uses it, when this process ends or leaves."""
     parent = Path(tempfile.gettempdir())
     if len(str(parent)) > _LONGEST_TEMP:
         parent = Path("/tmp")
-    for old in parent.glob(f"{PREFIX}*"):
-        _delete_if_dead(old)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-    with (folder / "lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # held while this process lives, whatever kills it
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)  # Ray's last process may still write its log
-
-
-def _delete_if_dead(folder: Path) -> None:
-    try:
-        with (folder / "lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-    except OSError:
-        return  # alive, somebody else's, or made this very moment
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)).resolve()
+    # A session of its own: Ctrl-C ends the driver, and then the reaper has work to do.
+    command = [sys.executable, "-I", "-S", reaper.__file__, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):  # leaving closes the pipe and waits
+        yield folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,14 @@ def tiny_qwen_base(tmp_path_factory: pytest.TempPathFactory) -> Base:
 def tiny_cache(tiny_base: Base) -> Path:
     """The cache folder of `tiny_base`."""
     return tiny_base.folder.parents[1]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads that wait for one another on a busy machine take twenty times as long for sums as small as a test's."""
+    import torch  # not for the learner's other tests
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,7 @@ RECIPE = RecipeSettings(lora_rank=8, lora_alpha=16)
 Logprobs = list[torch.Tensor]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def random_adapter(base: Base, folder: Path) -> LoraModel:
@@ -183,7 +178,7 @@ def change_config(**values: Any) -> Callable[[Path], None]:
     [
         (change_weights(lambda held: held | {"base_model.model.lm_head.lora_A.weight": np.ones((1, 1))}), "lm_head"),
         (change_weights(lambda held: {name: each for name, each in held.items() if "lora_B" in name}), "lacks A or B"),
-        (change_weights(lambda held: {name: each[..., :4].copy() for name, each in held.items()}), "the adapter.s B·A is"),
+        (change_weights(lambda held: {name: each[..., :4].copy() for name, each in held.items()}), "the adapter.s B·A"),
         (change_weights(lambda held: {name.replace("layers.1", "layers.7"): e for name, e in held.items()}), "blk.7"),
         (change_weights(lambda held: {name: each * np.nan for name, each in held.items()}), "numbers that are none"),
         (change_weights(lambda held: {name: each * 1e4 for name, each in held.items()}), "half precision"),
