@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -28,6 +29,19 @@ def replace_file(path: Path, data: bytes) -> float:
     took = time.perf_counter() - started
     sync_folder(path.parent)
     return took
+
+
+def move_file(source: Path, target: Path) -> Path:
+    """Move a file, also to another disk, so that `target` is there whole or not at all. Gives `target`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    shutil.copyfile(source, part)
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(part, target)
+    sync_folder(target.parent)
+    source.unlink()
+    return target
 
 
 def append_line(path: Path, line: bytes) -> None:

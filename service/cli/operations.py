@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from feedback.errors import CycleFailed, InvalidInput, UpstreamDown
-from feedback.mint import now
+from feedback.files import move_file
 from service.cli.settings import Settings
 
 ANSWER_TIMEOUT_S = 300.0
@@ -99,19 +99,19 @@ def back_up(settings: Settings, target: str) -> int:
             f"{where} is there already.", "Name a file that does not exist: backups are never overwritten."
         )
     try:
-        made = Path(_ask(settings, "POST", "/backups")["path"])
+        made = Path(_ask(settings, "POST", "/backups")["file"])
     except UpstreamDown:
         from feedback.store.database import Store
 
+        folder = settings.store.data_dir / "backups"
+        folder.mkdir(parents=True, exist_ok=True)
         store = Store.open(settings.store)
         try:
-            made = store.backup(settings.store.data_dir / "backups" / f"ratchet-{now():%Y%m%dT%H%M%S}.duckdb")
+            made = store.backup(folder)
         finally:
             store.close()
     if where is not None:
-        where.parent.mkdir(parents=True, exist_ok=True)
-        made.replace(where)
-        made = where
+        made = move_file(made, where)
     print(made)
     return 0
 
@@ -141,5 +141,7 @@ def _ask(settings: Settings, method: str, route: str, body: dict[str, Any] | Non
         ) from error
     if answer.is_error:
         said = answer.json().get("error", {})
-        raise InvalidInput(str(said.get("message", answer.status_code)), str(said.get("mend", "")))
+        refused = InvalidInput(str(said.get("message", answer.status_code)), str(said.get("mend", "")))
+        refused.code = str(said.get("code", refused.code))
+        raise refused
     return answer.json()

@@ -85,7 +85,7 @@ class Stage:
 
 def run_demo(options: DemoOptions) -> int:
     """Run it, print the report; 0 where every promise was kept."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     folder = options.data or Path(tempfile.mkdtemp(prefix="ratchet-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _interrupt)
