@@ -8,6 +8,7 @@ machine's own service.
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import shutil
 import signal
@@ -69,7 +70,6 @@ class Stage:
         self.console = console
         self.file = folder / "ratchet.toml"
         self.file.write_text(_settings_text(folder, options), "utf-8")
-        # The environment may configure the machine's own service; the demo is its own.
         self.settings: Settings = load(self.file, {})
         self.fleet = Fleet()
         self.started = time.monotonic()
@@ -86,6 +86,8 @@ class Stage:
 def run_demo(options: DemoOptions) -> int:
     """Run it, print the report; 0 where every promise was kept."""
     console = Console(highlight=False, soft_wrap=True)
+    for name in [name for name in os.environ if name.startswith("RATCHET_") or name == "OLLAMA_HOST"]:
+        del os.environ[name]  # the machine's own service is configured there; its children must not read it
     folder = options.data or Path(tempfile.mkdtemp(prefix="ratchet-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _interrupt)
