@@ -88,6 +88,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """`allow` makes a phrase in which no other rule hits."""
     action_out: Action | None = None
     """What is done in replies, where it is not what is done in prompts."""
+    only: Direction | None = None
+    """The one direction in which it holds; none: both. In the other it is as if it were not listed: it neither hits
+    nor holds anything of a stream back (a pattern would hold MAX_PATTERN_SPAN characters)."""
     replacement: str | None = None
     """What stands for a hit: the label of `mask` (none: `*` a character; a detector's own is `[NAME]`), the text of
     `replace`."""
@@ -110,8 +113,12 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
             self.valid_until is None or day <= self.valid_until
         )
 
+    def holds_in(self, direction: Direction) -> bool:
+        """Whether it is in force in a direction."""
+        return self.only is None or self.only == direction
+
     def act(self, direction: Direction) -> Action:
-        """What is done in a direction."""
+        """What is done in a direction in which it holds."""
         return self.action_out or self.action if direction == "out" else self.action
 
 
