@@ -6,7 +6,7 @@
     toolgood  ToolGood.Words': words a line, or several with `|` between them
 
 A foreign list never carries our actions, so an imported word flags until a moderator decides otherwise: 60,000 words of
-somebody else's choosing must not start to block by being copied in. Lines that say nothing are left out and counted.
+somebody else's choosing must not start to block by being copied in.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     doubles: int
     """Words that stood there before, in another line."""
     left_out: int
-    """Lines that hold no word, or more than WORD_LIMIT characters."""
+    """Lines of more than WORD_LIMIT characters."""
 
 
 Row = tuple[str, str]
@@ -53,7 +53,9 @@ def import_list(source: Path, form: Format, category: str, action: str) -> tuple
     seen: dict[str, str] = {}
     doubles = left_out = 0
     for word, tag in _READERS[form](text):
-        if not word or len(word) > WORD_LIMIT:
+        if not word:
+            continue
+        if len(word) > WORD_LIMIT:
             left_out += 1
         elif word in seen:
             doubles += 1
