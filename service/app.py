@@ -66,7 +66,7 @@ ROUTES: list[ControllerRouterHandler] = [
 
 def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSettings) -> Litestar:
     """The app. Raises InvalidWords at once; StoreLocked and StoreUnavailable at startup."""
-    words = WordBook(sources_of(gateway))
+    words = WordBook(sources_of(gateway), store.data_dir / "words")
 
     @contextlib.asynccontextmanager
     async def opened(app: Litestar) -> AsyncIterator[None]:

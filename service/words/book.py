@@ -38,6 +38,10 @@ LOGGED_HITS = 100
 """Hits of one text that get a line of their own in the log; the last line says how many more there were."""
 
 
+KEPT_COMPILED = 16
+"""Compiled lists that are kept for the next start."""
+
+
 class LoadError(msgspec.Struct, frozen=True, kw_only=True):
     """Why the last load changed nothing."""
 
@@ -65,14 +69,15 @@ class WordState(msgspec.Struct, frozen=True, kw_only=True):
 class WordBook:
     """The lists, the filter made of them, and what it has hit."""
 
-    def __init__(self, sources: Sources) -> None:
-        """Load everything, here and now. Raises InvalidWords."""
+    def __init__(self, sources: Sources, cache: Path | None = None) -> None:
+        """Load everything, here and now. `cache` keeps what was compiled, for the next start. Raises InvalidWords."""
+        self._cache = cache
         self.statistics = Statistics()
         self._sources = sources
         self._changing = asyncio.Lock()
         self._error: LoadError | None = None
         began, signature = time.perf_counter(), sources.signature()
-        self._take(_load(sources, {}), began)
+        self._take(_load(sources, {}, cache), began)
         self._seen = self._mark(signature)
 
     @property
@@ -84,7 +89,7 @@ class WordBook:
         """Lists, last load, last error, counts with the `top` rules."""
         loaded = self._loaded
         return WordState(
-            lists=loaded.lists, policy=loaded.policy, rules=len(loaded.rules.rules), loaded_at=self._loaded_at,
+            lists=loaded.lists, policy=loaded.policy, rules=self._rules, loaded_at=self._loaded_at,
             load_s=self._load_s, error=self._error, statistics=self.statistics.report(top),
         )  # fmt: skip
 
@@ -107,7 +112,7 @@ class WordBook:
         """Read every list again and let it serve. Raises InvalidWords; then nothing has changed."""
         await self._exchange({})
 
-    async def change(self, lists: Mapping[str, str | None]) -> None:
+    async def change(self, lists: Mapping[str, bytes | None]) -> None:
         """Put lists (file name → content; None deletes) in the folder and let them serve, all or none.
 
         A name without its ending means the list that has it. Raises InvalidInput for a name that can't be, InvalidWords
@@ -143,13 +148,13 @@ class WordBook:
             with contextlib.suppress(InvalidWords):  # kept as `error`, and logged
                 await self.reload()
 
-    async def _exchange(self, lists: Mapping[str, str | None]) -> None:
+    async def _exchange(self, lists: Mapping[str, bytes | None]) -> None:
         async with self._changing:
             began = time.perf_counter()
             signature = await asyncio.to_thread(self._sources.signature)
             overlay = self._overlay(lists)
             try:
-                made = await asyncio.to_thread(_load, self._sources, overlay)
+                made = await asyncio.to_thread(_load, self._sources, overlay, self._cache)
             except InvalidWords as error:
                 if not overlay:
                     self._seen = self._mark(signature)
@@ -163,10 +168,11 @@ class WordBook:
 
     def _take(self, made: tuple[Loaded, WordFilter], began: float) -> None:
         self._loaded, self._filter = made
+        self._rules = sum(one.in_force for one in self._loaded.lists)
         self._loaded_at = now()
         self._load_s = round(time.perf_counter() - began, 3)
         self._error = None
-        fields = {"lists": len(self._loaded.lists), "rules": len(self._loaded.rules.rules), "seconds": self._load_s}
+        fields = {"lists": len(self._loaded.lists), "rules": self._rules, "seconds": self._load_s}
         log.info("words-loaded", extra={"fields": fields})
 
     def _refused(self, error: InvalidWords) -> None:
@@ -177,17 +183,12 @@ class WordBook:
         """Changes when there is something to load: a file, or the day where rules have days."""
         return (now().date(), *signature) if self._loaded.dated else signature
 
-    def _overlay(self, lists: Mapping[str, str | None]) -> dict[Path, bytes | None]:
+    def _overlay(self, lists: Mapping[str, bytes | None]) -> dict[Path, bytes | None]:
         """What the folder would hold. Raises InvalidInput."""
         folder = self._sources.folder
         if lists and folder is None:
             raise InvalidInput("This gateway has no folder of lists.", "Set gateway.words_dir to one.")
-        assert folder is not None or not lists
-        return {
-            _path(folder, name): None if content is None else content.encode()
-            for name, content in lists.items()
-            if folder is not None
-        }
+        return {_path(folder, name): content for name, content in lists.items()} if folder is not None else {}
 
 
 def _path(folder: Path, name: str) -> Path:
@@ -204,14 +205,25 @@ def _path(folder: Path, name: str) -> Path:
     )
 
 
-def _load(sources: Sources, overlay: Mapping[Path, bytes | None]) -> tuple[Loaded, WordFilter]:
+def _load(
+    sources: Sources, overlay: Mapping[Path, bytes | None], cache: Path | None = None
+) -> tuple[Loaded, WordFilter]:
     loaded = sources.read(now().date(), overlay)
-    return loaded, filter_of(loaded.rules)
+    try:
+        made = WordFilter(loaded.rules, cache)
+    except OSError as error:  # the cache is a convenience: a full disk must not stop a list
+        log.warning("words-not-kept", extra={"fields": {"type": type(error).__qualname__}})
+        made = WordFilter(loaded.rules)
+    if cache is not None:
+        _prune(cache)
+    return msgspec.structs.replace(loaded, rules=RuleSet(rules=[])), made
 
 
-def filter_of(rules: RuleSet) -> WordFilter:
-    """Compile. Raises InvalidWords for a rule that can't be."""
-    return WordFilter([rule for rule in rules.rules if rule.word])
+def _prune(cache: Path) -> None:
+    """Keep the compiled lists that were made last."""
+    files = sorted(cache.glob("*.words"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in files[KEPT_COMPILED:]:
+        file.unlink(missing_ok=True)
 
 
 def _write(overlay: Mapping[Path, bytes | None]) -> None:

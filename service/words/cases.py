@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from feedback.errors import InvalidInput
-from service.words.book import filter_of
 from service.words.filter import WordFilter
 from service.words.rules import Action, Direction, Folding, ListOptions, Match, Rule, RuleSet
 
@@ -81,7 +80,7 @@ def read_cases(path: Path) -> list[Case]:
 
 def judge(case: Case) -> Outcome:
     """Run a case. Pure."""
-    return Outcome(case=case.id, wrong=list(_wrong(case, filter_of(_rules(case)))))
+    return Outcome(case=case.id, wrong=list(_wrong(case, WordFilter(_rules(case)))))
 
 
 def _rules(case: Case) -> RuleSet:

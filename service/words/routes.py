@@ -63,9 +63,10 @@ async def read_words(request: AnyRequest, top: FromQuery[int] = 100) -> WordStat
 async def put_words(request: AnyRequest) -> WordState:
     """No body: read the files again now. `{"lists": {name: content or null}}`: put them in place, all or none."""
     words = parts_of(request).words
-    given = decode(await request.body() or b"{}", WordLists, InvalidInput)
-    if given.lists:
-        await words.change(given.lists)
+    body = await request.body() or b"{}"
+    lists = await asyncio.to_thread(_lists, body)  # as large as lists are, this would hold up everybody else
+    if lists:
+        await words.change(lists)
     else:
         await words.reload()
     return words.state(0)
@@ -75,11 +76,7 @@ async def put_words(request: AnyRequest) -> WordState:
 async def put_list(request: AnyRequest, name: FromPath[str]) -> WordState:
     """The body is the file's new content, whole; it serves once it was read, compiled and written."""
     words = parts_of(request).words
-    try:
-        content = (await request.body()).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidInput("The list is not UTF-8.", "Send it as UTF-8.") from error
-    await words.change({name: content})
+    await words.change({name: await request.body()})
     return words.state(0)
 
 
@@ -96,3 +93,8 @@ async def check_text(request: AnyRequest) -> CheckResult:
         text=checked.text,
         blocked=checked.blocked,
     )
+
+
+def _lists(body: bytes) -> dict[str, bytes | None]:
+    given = decode(body, WordLists, InvalidInput)
+    return {name: None if content is None else content.encode() for name, content in given.lists.items()}

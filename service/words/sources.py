@@ -28,6 +28,8 @@ from service.words.rules import Action, Direction, Folding, ListOptions, Match, 
 
 OPTIONS_FILE = "words.toml"
 INDUCEMENT = Path(__file__).with_name("inducement.jsonl")
+INDUCEMENT_FOLD = ["width"]
+"""Its patterns say themselves where case does not matter: DAN is a jailbreak and Dan is a name."""
 FOLDINGS = tuple(field.name for field in msgspec.structs.fields(Folding))
 
 Overlay = Mapping[Path, bytes | None]
@@ -136,8 +138,10 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
         lists = [_read(path, "folder", tables.lists.get(path.stem, ListTable()), over) for path in self.lists(over)]
         if self.file is not None:
             lists.append(_read(self.file, "file", ListTable(), over))
+        # The shipped list's own lines say category, action and direction.
         if self.inducement and not any(Path(one.name).stem == INDUCEMENT.stem for one, _ in lists):
-            table = tables.lists.get(INDUCEMENT.stem) or ListTable(category="inducement", action="flag")
+            table = tables.lists.get(INDUCEMENT.stem) or ListTable()
+            table = msgspec.structs.replace(table, fold=INDUCEMENT_FOLD) if table.fold is None else table
             lists.append(_read(INDUCEMENT, "shipped", table, over))
         _refuse_unknown(tables, [info for info, _ in lists], self.folder)
         every = [rule for _, rules in lists for rule in rules]
@@ -154,7 +158,7 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
         if path is None or (path not in overlay and not path.is_file()):
             return Tables()
         try:
-            data = _content(path, overlay).decode("utf-8")
+            data = _content(path, overlay).decode("utf-8-sig")
             return msgspec.convert(tomllib.loads(data), Tables)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InvalidWords(f"{path} is not TOML: {error}.", "Mend the line that it names.") from error

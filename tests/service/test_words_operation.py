@@ -165,7 +165,7 @@ def test_a_list_is_put_by_name_and_lies_on_disk(gateway, folder):
     ("name", "content", "code"),
     [
         ("insults.csv", "weasel,insult,hide\n", "invalid-words"),
-        ("insults.csv", b"weasel\xff\n", "invalid-input"),
+        ("insults.csv", b"weasel\xff\n", "invalid-words"),
         ("new.jsonl", "{\n", "invalid-words"),
         ("insults.txt", "two lists of one name\n", "invalid-words"),
         ("words.toml", "[lists.none]\n", "invalid-words"),

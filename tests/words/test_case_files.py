@@ -1,5 +1,7 @@
 """Files of cases: read, judged, and failed where something differs."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -56,3 +58,9 @@ def test_a_file_is_read_with_its_mistakes_by_line(tmp_path):
 def test_an_unknown_folding_is_refused():
     with pytest.raises(InvalidInput, match="no folding 'cast'"):
         judge(Case(id="c", fold=["cast"], text="x"))
+
+
+def test_the_shared_cases_hold():
+    outcomes = [judge(case) for case in read_cases(Path(__file__).with_name("cases.jsonl"))]
+    assert len(outcomes) >= 39
+    assert [outcome for outcome in outcomes if outcome.wrong] == []

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from service.words.book import filter_of
+from service.words.filter import WordFilter
 from service.words.sources import Sources
 
 ATTEMPTS = [
@@ -167,7 +167,7 @@ ORDINARY = [
 
 @pytest.fixture(scope="module")
 def shipped():
-    return filter_of(Sources().read(dt.date(2026, 1, 1)).rules)
+    return WordFilter(Sources().read(dt.date(2026, 1, 1)).rules)
 
 
 @pytest.mark.parametrize("text", ATTEMPTS)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.words.book import filter_of
+from service.words.filter import WordFilter
 from service.words.sources import Sources
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "words"
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parents[2] / "deploy" / "words"
 def starter():
     loaded = Sources(folder=FOLDER).read(dt.date(2026, 1, 1))
     assert {info.name for info in loaded.lists} > {"insults.csv", "scams.jsonl", "trade.csv", "privacy.jsonl"}
-    return filter_of(loaded.rules)
+    return WordFilter(loaded.rules)
 
 
 @pytest.mark.parametrize(
