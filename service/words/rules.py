@@ -26,7 +26,7 @@ MAX_WORD = 256
 MAX_WITHIN = 1_000
 """Widest window of a combination rule, in characters."""
 MAX_PATTERN_SPAN = 512
-"""Longest hit of a regular expression, in characters; longer ones don't count, so that a stream holds a bounded text."""
+"""Longest hit of a regular expression or detector, in characters: what a stream holds for one is bounded by it."""
 
 _DIGITS = re.compile(r"digits:([1-9]\d{0,2})")
 
@@ -69,14 +69,14 @@ class ListOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Which of the overlapping hits of one list and action are reported. What is hidden does not depend on it."""
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
+class Rule(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line of a list: exactly one of `word`, `regex`, `detector` and `both` is given."""
 
     rule: str
     """`<list>:<line>`."""
     word: str = ""
     regex: str = ""
-    """RE2 syntax, matched against the text as it was written."""
+    """RE2 syntax. Of the foldings, case and width (letters and digits) apply."""
     detector: str = ""
     """A name in DETECTORS, or `digits:N`."""
     both: tuple[str, str] | None = None
