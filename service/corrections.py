@@ -17,7 +17,8 @@ from feedback.ratings import RatingInput, check_rating
 from feedback.turns import FilterHit
 from service.chat.fields import named
 from service.words.book import WordBook
-from service.words.filter import Checked, Direction
+from service.words.filter import Checked
+from service.words.rules import Direction
 
 
 def words_in_rating(words: WordBook, given: RatingInput, turn_id: str) -> RatingInput:

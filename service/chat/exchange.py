@@ -18,7 +18,8 @@ from service.chat.asked import Asked, Ended, Piece
 from service.chat.fields import Fields, named
 from service.chat.refusals import refusal
 from service.upstream import Chunk
-from service.words.filter import Direction, WordFilter
+from service.words.filter import WordFilter
+from service.words.rules import Direction
 
 BLOCKED = "content_filter"
 """The done reason of a blocked reply, in both dialects."""

@@ -11,7 +11,8 @@ from typing import Any
 
 from feedback.errors import MalformedBody, UpstreamBroke
 from feedback.turns import FilterHit
-from service.words.filter import Direction, Hit, WordFilter
+from service.words.filter import Hit, WordFilter
+from service.words.rules import Direction
 
 NOT_TEXT = frozenset({"role"})
 """Fields of a message that are no text of anybody's."""

@@ -27,7 +27,7 @@ from feedback.turns import FilterHit
 from service.words.filter import WordFilter
 from service.words.lists import SUFFIXES
 from service.words.rules import RuleSet
-from service.words.sources import OPTIONS_FILE, ListInfo, Loaded, PolicyTable, Sources
+from service.words.sources import OPTIONS_FILE, ListInfo, Loaded, PolicyTable, Sources, Stamp
 from service.words.statistics import Report, Statistics
 
 log = logging.getLogger(__name__)
@@ -162,9 +162,16 @@ class WordBook:
                 raise
             if overlay:
                 await asyncio.to_thread(_write, overlay)
-                signature = await asyncio.to_thread(self._sources.signature)
+                # Of the other files what they were before: one that was changed meanwhile is still to be loaded.
+                written = await asyncio.to_thread(self._sources.signature)
+                signature = frozenset(
+                    stamp for stamps, ours in ((signature, False), (written, True))
+                    for stamp in stamps if (stamp[0] in overlay) is ours
+                )  # fmt: skip
+            old = [self._filter]
             self._take(made, began)
             self._seen = self._mark(signature)
+            await asyncio.to_thread(old.clear)  # a million rules take a while to free: not on the event loop
 
     def _take(self, made: tuple[Loaded, WordFilter], began: float) -> None:
         self._loaded, self._filter = made
@@ -179,9 +186,9 @@ class WordBook:
         self._error = LoadError(at=now(), code=error.code, message=error.message, mend=error.mend)
         log.error("words-refused", extra={"fields": {"message": error.message, "mend": error.mend}})
 
-    def _mark(self, signature: tuple[object, ...]) -> tuple[object, ...]:
+    def _mark(self, signature: frozenset[Stamp]) -> tuple[object, ...]:
         """Changes when there is something to load: a file, or the day where rules have days."""
-        return (now().date(), *signature) if self._loaded.dated else signature
+        return (now().date() if self._loaded.dated else None, signature)
 
     def _overlay(self, lists: Mapping[str, bytes | None]) -> dict[Path, bytes | None]:
         """What the folder would hold. Raises InvalidInput."""

@@ -16,7 +16,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
@@ -34,7 +34,8 @@ FOLDINGS = tuple(field.name for field in msgspec.structs.fields(Folding))
 
 Overlay = Mapping[Path, bytes | None]
 """Path → what it would hold; None: it would be gone."""
-Kind = TypeVar("Kind", bound=msgspec.Struct)
+Stamp = tuple[Path, int, int, int]
+"""A file: where, when it was changed (ns), its size, its inode."""
 
 
 class ListTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,15 +122,15 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidWords(f"{self.folder} has two lists called {path.stem}.", "Rename one of them.")
         return found
 
-    def signature(self) -> tuple[tuple[str, int, int, int], ...]:
-        """What changes when a file does: paths, times, sizes, inodes."""
+    def signature(self) -> frozenset[Stamp]:
+        """What changes when a file does."""
         paths = [path for path in (self.file,) if path is not None]
         if self.folder is not None and self.folder.is_dir():
             paths += [
                 path for path in sorted(self.folder.iterdir())
                 if path.name == OPTIONS_FILE or (path.suffix.lower() in SUFFIXES and path.name[0] != ".")
             ]  # fmt: skip
-        return tuple(_stamp(path) for path in paths)
+        return frozenset(_stamp(path) for path in paths)
 
     def read(self, today: dt.date, overlay: Overlay | None = None) -> Loaded:
         """Every rule that holds today (UTC). Raises InvalidWords with file, line and reason."""
@@ -269,9 +270,9 @@ def _content(path: Path, overlay: Overlay) -> bytes:
         raise InvalidWords(f"{path} can't be read: {error.strerror}.", "Name an existing file.") from error
 
 
-def _stamp(path: Path) -> tuple[str, int, int, int]:
+def _stamp(path: Path) -> Stamp:
     try:
-        found: Any = path.stat()
+        found = path.stat()
     except OSError:
-        return path.name, 0, -1, 0
-    return path.name, found.st_mtime_ns, found.st_size, found.st_ino
+        return path, 0, -1, 0
+    return path, found.st_mtime_ns, found.st_size, found.st_ino
