@@ -94,7 +94,7 @@ def named(hits: list[Hit], field: str) -> list[FilterHit]:
     return [
         FilterHit(
             rule=hit.rule, category=hit.category, action=hit.action, direction=hit.direction,
-            field=field, start=hit.start, end=hit.end,
+            field=field, start=hit.start, end=hit.end, severity=hit.severity,
         )
         for hit in hits
     ]  # fmt: skip

@@ -40,6 +40,7 @@ class CheckedHit(msgspec.Struct, frozen=True, kw_only=True):
     start: int
     end: int
     """Half-open span in code points of the text that was sent."""
+    severity: int
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +88,14 @@ async def check_text(request: AnyRequest) -> CheckResult:
     checked = await asyncio.to_thread(parts_of(request).words.filter.check, given.text, given.direction)
     return CheckResult(
         hits=[
-            CheckedHit(rule=hit.rule, category=hit.category, action=hit.action, start=hit.start, end=hit.end)
+            CheckedHit(
+                rule=hit.rule,
+                category=hit.category,
+                action=hit.action,
+                start=hit.start,
+                end=hit.end,
+                severity=hit.severity,
+            )
             for hit in checked.hits
         ],
         text=checked.text,

@@ -18,7 +18,9 @@ OPTIONS = '[lists.insults]\nnoise = true\n[policy.watch]\nout = "mask"\n'
 def folder(tmp_path):
     lists = tmp_path / "lists"
     lists.mkdir()
-    (lists / "insults.csv").write_text("word,category,action\nbadger,insult,mask\n坏人,insult,block\n", "utf-8")
+    (lists / "insults.csv").write_text(
+        "word,category,action,severity\nbadger,insult,mask,\n坏人,insult,block,4\n", "utf-8"
+    )
     (lists / "watch.jsonl").write_text('{"word": "otter", "category": "watch", "action": "flag"}\n', "utf-8")
     (lists / "words.toml").write_text(OPTIONS, "utf-8")
     return lists
@@ -66,8 +68,8 @@ def test_the_state_tells_lists_policy_and_the_last_load(gateway):
 def test_checking_a_text_says_what_would_hit_and_counts_nothing(gateway):
     assert check(gateway, "An o-t-t-e-r? a bad-ger, 坏人") == {
         "hits": [
-            {"rule": "insults.csv:2", "category": "insult", "action": "mask", "start": 16, "end": 23},
-            {"rule": "insults.csv:3", "category": "insult", "action": "block", "start": 25, "end": 27},
+            {"rule": "insults.csv:2", "category": "insult", "action": "mask", "start": 16, "end": 23, "severity": 0},
+            {"rule": "insults.csv:3", "category": "insult", "action": "block", "start": 25, "end": 27, "severity": 4},
         ],
         "text": "An o-t-t-e-r? a *******, **",
         "blocked": True,
