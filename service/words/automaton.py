@@ -3,6 +3,10 @@
 Words are kept as paths of a trie too, for streams (`walk`). Where repeats fold, neighbouring equal characters are one
 character with a count: `asshole` is `a s² h o l e`, and hits wherever every count is at least the word's own.
 What is compiled can be kept as bytes and loaded in a fraction of the time.
+
+Where noise is skipped, the mask's own character is noise only in rows that are too short to be a mask. Else `毛x主席`,
+with `x` hidden, would become `毛*主席` and hit when it is filtered again; and to hide it the first time a stream would
+have to hold back everything in front of every word that may begin.
 """
 
 from __future__ import annotations
@@ -18,12 +22,18 @@ import msgspec
 import numpy as np
 from daachorse import CharwiseDoubleArrayAhoCorasick as Matcher
 
-from service.words.folding import FoldTable, Places, fold_table
+from service.words.folding import NOTHING, FoldTable, Places, fold_table
 from service.words.rules import MAX_WORD, Direction, Folding
-from service.words.trie import ROOT, Ints, Trie, symbol
+from service.words.trie import ONCE, Ints, Trie, symbol
 
 Raw = tuple[int, int, int]
 """A word found: start and end in the original text, and its number in the automaton."""
+MASK = "*"
+"""What stands for each character of a word that is masked."""
+STAR = -2
+"""The symbol of MASK where noise is skipped."""
+NEVER = 1 << 60
+"""A mask that is never so long."""
 FORMAT = 1
 """Of the bytes that compiled words are kept as."""
 _TWINS = re.compile(r"(.)\1", re.DOTALL)
@@ -48,26 +58,42 @@ class Word(msgspec.Struct, frozen=True, gc=False):
     """None: once each."""
 
 
+class Symbols(dict[str, int]):
+    """Character → its symbol, once; 0 for one that folds to nothing, -1 for one that folds to several, STAR."""
+
+    def __init__(self, table: FoldTable, noise: bool) -> None:
+        self._fold = table.fold
+        if noise:
+            self[MASK] = STAR
+
+    def __missing__(self, char: str) -> int:
+        folded = self._fold(char)
+        self[char] = 0 if not folded else ord(folded) | ONCE if len(folded) == 1 else -1
+        return self[char]
+
+
 class Automaton:
     """Compiled words. Immutable."""
 
-    def __init__(self, profile: Profile, words: list[Word], matcher: Matcher, trie: Trie) -> None:
+    def __init__(self, profile: Profile, words: list[Word], matcher: Matcher, trie: Trie, masked: int) -> None:
+        """`masked` is how long the shortest mask may be."""
         self.profile = profile
+        self.masked = masked if profile.noise else NEVER
+        self._masks = re.compile(rf"\*{{{masked},}}")
         self.size = len(words)
         self.counts = {index: word.counts for index, word in enumerate(words) if word.counts}
         """Of the words that need some character more than once."""
-        self.most = max((max(counts) for counts in self.counts.values()), default=1)
-        """The highest count that any word asks for."""
+        self.needs = _needs(words) if self.counts else {}
+        """Symbol of a character (once) → how often some word needs it in a row, where that is more than once."""
         self.table: FoldTable = fold_table(profile.folding, profile.noise)
         self.matcher = matcher
         self.trie = trie
-        self.longest = max((len(word.chars) for word in words), default=0)
-        self._starts = {word.chars[0] for word in words}
+        self.symbols = Symbols(self.table, profile.noise)
 
     @classmethod
-    def build(cls, profile: Profile, words: list[Word]) -> Self:
+    def build(cls, profile: Profile, words: list[Word], masked: int) -> Self:
         """Compile words, which must differ from one another and not be empty."""
-        return cls(profile, words, Matcher([word.chars for word in words]), Trie.build(_symbols(words)))
+        return cls(profile, words, Matcher([word.chars for word in words]), Trie.build(_symbols(words)), masked)
 
     def to_bytes(self) -> bytes:
         """What `from_bytes` takes, with its own checksum."""
@@ -75,7 +101,7 @@ class Automaton:
         return hashlib.sha256(body).digest() + body
 
     @classmethod
-    def from_bytes(cls, profile: Profile, words: list[Word], data: bytes) -> Self | None:
+    def from_bytes(cls, profile: Profile, words: list[Word], masked: int, data: bytes) -> Self | None:
         """The same automaton again; None where the bytes are damaged or of another format."""
         body = data[32:]
         if hashlib.sha256(body).digest() != data[:32]:
@@ -83,10 +109,12 @@ class Automaton:
         form, matcher, trie = msgspec.msgpack.decode(body, type=tuple[int, bytes, list[bytes]])
         if form != FORMAT:
             return None
-        return cls(profile, words, Matcher.deserialize(matcher), Trie.from_parts(trie))
+        return cls(profile, words, Matcher.deserialize(matcher), Trie.from_parts(trie), masked)
 
     def find(self, text: str) -> list[Raw]:
         """Every word in a text, overlapping ones too, by their ends."""
+        if self.masked != NEVER and MASK in text:
+            text = self._masks.sub(_nothing, text)
         folded, places = self.table.text(text)
         if self.profile.repeat and _TWINS.search(folded):
             return self._find_runs(folded, places)
@@ -100,32 +128,6 @@ class Automaton:
         where = places.tolist()
         pairs = [(where[start], where[end - 1] + 1, word) for start, end, word in found]
         return list(dict.fromkeys(pairs))  # `ß` folds to `ss`: the word `s` is found twice in it, and is one hit
-
-    def goes_round(self, text: str, start: int, end: int) -> bool:
-        """Whether some word may begin before one part of a text and go on behind it. May say yes too often."""
-        folded = map(self.table.fold, itertools.islice(text, end, None))
-        following = next((parts[0] for parts in folded if parts), "")
-        chars = ""
-        for place in range(start - 1, -1, -1):
-            for part in reversed(self.table.fold(text[place])):
-                if not (self.profile.repeat and chars.startswith(part)):
-                    chars = part + chars
-                if not following or len(chars) >= self.longest:
-                    return False
-                same = self.profile.repeat and chars.endswith(following)
-                if part in self._starts and self._begins(chars if same else chars + following):
-                    return True
-        return False
-
-    def _begins(self, chars: str) -> bool:
-        """Whether some word begins with these characters, whatever its counts."""
-        nodes = {ROOT}
-        for char in chars:
-            steps = (self.trie.step(node, symbol(char, count)) for node in nodes for count in range(1, self.most + 1))
-            nodes = {step >> 2 for step in steps if step}
-            if not nodes:
-                return False
-        return True
 
     def _find_runs(self, folded: str, places: Places | None) -> list[Raw]:
         codes = np.frombuffer(folded.encode("utf-32-le"), dtype="<u4")
@@ -177,10 +179,24 @@ def digest(profile: Profile, words: Iterable[Word]) -> str:
     return kept.hexdigest()
 
 
+def _nothing(masks: re.Match[str]) -> str:
+    return NOTHING * len(masks[0])
+
+
+def _needs(words: list[Word]) -> dict[int, int]:
+    needs: dict[int, int] = {}
+    for word in words:
+        for char, count in zip(word.chars, word.counts or (), strict=False):
+            if count > 1:
+                of = symbol(char, 1)
+                needs[of] = max(needs.get(of, 1), count)
+    return needs
+
+
 def _symbols(words: list[Word]) -> tuple[Ints, Ints]:
     lengths = np.array([len(word.chars) for word in words], np.int64)
     joined = "".join(word.chars for word in words)
-    symbols = np.frombuffer(joined.encode("utf-32-le"), "<u4").astype(np.int64) | 1 << 21
+    symbols = np.frombuffer(joined.encode("utf-32-le"), "<u4").astype(np.int64) | ONCE
     at = (np.cumsum(lengths) - lengths).tolist()
     for index, word in enumerate(words):
         if word.counts:

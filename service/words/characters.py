@@ -53,6 +53,7 @@ _LEET = dict(zip("0134578@$!|+€£", "oieastbasiitel", strict=True))
 def folds(folding: Folding) -> list[Fold]:
     """The folds that are switched on, in the order in which they are applied."""
     chosen: list[tuple[bool, Fold]] = [
+        (True, _without_tags),
         (folding.invisible, _without_invisible),
         (folding.width, _without_width),
         (folding.style, _without_style),
@@ -66,6 +67,7 @@ def folds(folding: Folding) -> list[Fold]:
     return [fold for on, fold in chosen if on]
 
 
+@functools.lru_cache(maxsize=65_536)
 def is_invisible(char: str) -> bool:
     """Whether a character shows nothing of its own: zero-width, tag, control, joining, decorating."""
     code = ord(char)
@@ -96,6 +98,11 @@ def changed_outside_ranges(with_pinyin: bool) -> set[int]:
     """The code points among Chinese characters that some fold changes; all others of them stay as they are."""
     changed = {ord(char) for char in _to_simplified()} | {ord(char) for char in _DIGITS}
     return changed | set(_readings()) if with_pinyin else changed
+
+
+def _without_tags(char: str) -> str:
+    """Tag characters are left out of what is shown, so they can't part what is matched, whatever a list folds."""
+    return "" if "\U000e0000" <= char <= "\U000e007f" else char
 
 
 def _without_invisible(char: str) -> str:

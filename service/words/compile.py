@@ -23,6 +23,7 @@ from service.words.characters import is_noise
 from service.words.detectors import detector, label
 from service.words.engine import Engine, Part, Use
 from service.words.folding import fold_table
+from service.words.masks import shortest_mask
 from service.words.patterns import Pattern, PatternGroup, Seen
 from service.words.render import Tags
 from service.words.rules import (
@@ -67,7 +68,9 @@ def compiled(rule_set: RuleSet, cache: Path | None = None, today: dt.date | None
     rules = holding + [
         Rule(rule=f"label:{n}", word=text, action="allow", options=EXACT) for n, text in enumerate(shown)
     ]
-    made = [_make(profile, group, rules, cache) for profile, group in _groups(rules).items() if group.texts]
+    groups = {profile: group for profile, group in _groups(rules).items() if group.texts}
+    masked = shortest_mask(rules) if any(profile.noise for profile in groups) else 1
+    made = [_make(profile, group, rules, masked, cache) for profile, group in groups.items()]
     return Compiled(
         engines={direction: _engine(direction, rules, made) for direction in DIRECTIONS},
         drop_hidden=rule_set.drop_hidden,
@@ -197,7 +200,7 @@ def _own_noise(rule: Rule, text: str) -> str:
     return "".join(char for char in fold_table(rule.options.folding, False).word(text) if is_noise(char))
 
 
-def _make(profile: Profile, group: _Group, rules: list[Rule], cache: Path | None) -> _Made:
+def _make(profile: Profile, group: _Group, rules: list[Rule], masked: int, cache: Path | None) -> _Made:
     words: dict[Word | str, int] = {}
     first = array("q")
     more: dict[int, list[Named]] = {}
@@ -217,19 +220,19 @@ def _make(profile: Profile, group: _Group, rules: list[Rule], cache: Path | None
             more.setdefault(index, [(first[index], "", False)]).append(named)
     unique = [word if isinstance(word, Word) else Word(word) for word in words]
     del words
-    return _Made(_automaton(profile, unique, cache), first, more)
+    return _Made(_automaton(profile, unique, masked, cache), first, more)
 
 
-def _automaton(profile: Profile, words: list[Word], cache: Path | None) -> Automaton:
+def _automaton(profile: Profile, words: list[Word], masked: int, cache: Path | None) -> Automaton:
     """Compile words, or load them where they were compiled before."""
     if cache is None:
-        return Automaton.build(profile, words)
+        return Automaton.build(profile, words, masked)
     file = cache / f"{digest(profile, words)}.words"
     if file.exists():
-        kept = Automaton.from_bytes(profile, words, file.read_bytes())
+        kept = Automaton.from_bytes(profile, words, masked, file.read_bytes())
         if kept is not None:
             return kept
-    made = Automaton.build(profile, words)
+    made = Automaton.build(profile, words, masked)
     replace_file(file, made.to_bytes())
     return made
 

@@ -46,14 +46,12 @@ class Decisions:
         self._cut: set[int] = set()
         """Places between two characters of something denied."""
         self._last = 0
-
-    @property
-    def idle(self) -> bool:
+        self.idle = True
         """Whether nothing waits to be decided."""
-        return not (self._denied or self._unsure or self._allowing or self._parts or self._hits)
 
     def add(self, found: Iterable[Candidate]) -> None:
         """Something was found."""
+        self.idle = False
         for candidate in found:
             if self._needs_boundaries(candidate):
                 self._unsure.append(candidate)
@@ -83,6 +81,7 @@ class Decisions:
             hit = heapq.heappop(self._hits)
             if not hits or hits[-1][:3] != hit[:3]:  # a word may have been found with noise and without
                 hits.append(hit)
+        self.idle = not (self._denied or self._unsure or self._allowing or self._parts or self._hits)
         return hits, sure
 
     def forget(self, before: int) -> None:

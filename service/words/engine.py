@@ -63,8 +63,6 @@ class Engine:
             self._offsets.append(offset)
             offset += automaton.size
         self.allows = allows
-        self.cascades = any(automaton.profile.noise for automaton in automata)
-        """Whether a hidden word may be noise to others."""
 
     def walks(self) -> list[Walk]:
         """Fresh walks for a stream."""
@@ -81,25 +79,6 @@ class Engine:
         offset = self._offsets[number]
         return [(start, end, word + offset) for start, end, word in raws] if offset and raws else raws
 
-    def hides(self, raw: Raw) -> bool:
-        """Whether what was found is hidden where it counts."""
-        return any(use.action in HIDING and not use.part for use in self.uses[raw[2]])
-
     def candidates(self, raws: list[Raw]) -> list[Candidate]:
         """What was found, once for each use of it."""
         return [Candidate(start, end, use.order, use) for start, end, word in raws for use in self.uses[word]]
-
-    def may_cascade(self, text: str, raws: list[Raw]) -> bool:
-        """Whether a hidden word may stand inside another word that skips noise: only then are walks needed.
-
-        May say yes too often, never no wrongly.
-        """
-        skipping = [automaton for automaton in self.automata if automaton.profile.noise]
-        repeats = any(automaton.profile.repeat for automaton in self.automata)
-        cover = (0, 0)
-        for start, end, _ in sorted(filter(self.hides, raws), key=lambda raw: raw[1]):
-            cover = (min(start, cover[0]) if start <= cover[1] else start, end)
-            following = (end, end - 1) if repeats else (end,)
-            if any(automaton.goes_round(text, cover[0], after) for automaton in skipping for after in following):
-                return True
-        return False

@@ -72,8 +72,7 @@ class WordFilter:
             raws = engine.find_words(text)
             if not raws:
                 return Checked(text=self._compiled.clean(text), hits=[], blocked=False)
-            if not engine.cascades or not engine.may_cascade(text, raws):
-                return self._judged(text, engine, raws)
+            return self._judged(text, engine, raws)
         stream = StreamFilter(engine, self._compiled.drop_hidden, go_on=True)
         shown = stream.feed(text) + stream.end()
         return Checked(text=shown, hits=stream.hits, blocked=stream.blocked)
@@ -104,8 +103,6 @@ class StreamFilter:
         self._selection = Selection()
         self._renderer = Renderer(self._window, drop_hidden)
         self._hits: list[Hit] = []
-        self._cover = (0, 0)
-        """The last stretch of hidden words that touch one another."""
 
     @property
     def hits(self) -> list[Hit]:
@@ -116,19 +113,18 @@ class StreamFilter:
         """Take a chunk; return what may be shown now."""
         if self.blocked and not self._go_on:
             return ""
-        index = self._window.end
-        self._window.append(chunk)
+        window = self._window
+        index = window.end
+        window.append(chunk)
         raws: list[Raw] = []
-        if self._engine.cascades:
-            self._step_together(chunk, index, raws)
-        else:
-            for walk in self._walks:
-                step = walk.step
-                for place, char in enumerate(chunk, index):
-                    step(char, place, raws)
+        held = window.end
+        for walk in self._walks:
+            walk.feed(chunk, index, raws)
+            held = walk.held_from(held)
         for pattern in self._patterns:
-            raws += pattern.find(self._window, ended=False)
-        return self._judge(raws, self._held_from())
+            raws += pattern.find(window, ended=False)
+            held = min(held, pattern.held_from())
+        return self._judge(raws, held)
 
     def end(self) -> str:
         """The text has ended: return what was held back."""
@@ -145,29 +141,6 @@ class StreamFilter:
         """Judge a whole text in which these words were found."""
         return self._judge(raws, ENDED)
 
-    def _step_together(self, chunk: str, index: int, raws: list[Raw]) -> None:
-        """Step all walks, and let what is hidden be noise to those that skip noise."""
-        for place, char in enumerate(chunk, index):
-            for walk in self._walks:
-                walk.step(char, place, raws)
-            ending = [raw for walk in self._walks for raw in walk.ending(place) if self._engine.hides(raw)]
-            if ending:
-                start = min(raw[0] for raw in ending)
-                if start <= self._cover[1]:
-                    start = min(start, self._cover[0])
-                self._cover = (start, place + 1)
-                for walk in self._walks:
-                    if walk.noise:
-                        walk.skip(start, place)
-
-    def _held_from(self) -> int:
-        held = self._window.end
-        for walk in self._walks:
-            held = min(held, walk.held_from(held))
-        for pattern in self._patterns:
-            held = min(held, pattern.held_from())
-        return held
-
     def _judge(self, raws: list[Raw], frontier: float) -> str:
         decisions = self._decisions
         if raws or not decisions.idle:
@@ -180,8 +153,8 @@ class StreamFilter:
                     return self._renderer.show(start)
         until = self._window.end if frontier == ENDED else int(frontier)
         shown = self._renderer.show(until)
-        if raws or self._engine.cascades:
-            self._forget(until)
+        if raws:
+            decisions.forget(until)
         return shown
 
     def _note(self, together: list[Candidate]) -> None:
@@ -196,11 +169,6 @@ class StreamFilter:
                 )
             )  # fmt: skip
         self.blocked = self.blocked or any(hit.use.action == "block" for hit in together)
-
-    def _forget(self, before: int) -> None:
-        self._decisions.forget(before)
-        for walk in self._walks:
-            walk.forget(before)
 
 
 def compile_rules(rule_set: RuleSet, cache: Path | None = None) -> WordFilter:

@@ -6,18 +6,20 @@ takes what the earlier one left.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 
+from service.words.automaton import MASK
 from service.words.engine import HIDING, Candidate
 from service.words.window import Window
 
-MASK = "*"
 BLACK_FLAG = "\U0001f3f4"
 LAST_TAG = "\U000e007f"
 FLAGS = frozenset(
     "".join(chr(0xE0000 + ord(letter)) for letter in name) + LAST_TAG for name in ("gbeng", "gbsct", "gbwls")
 )
 """The tag characters of the flags that are recommended for interchange: England, Scotland, Wales."""
+_SEEN = re.compile(f"[\U000e0000-{LAST_TAG}{BLACK_FLAG}]")
 LONGEST_FLAG = max(map(len, FLAGS))
 
 
@@ -79,7 +81,7 @@ class Tags:
 
     def drop(self, text: str) -> str:
         """The next piece of text without them."""
-        if self._held is None and (text.isascii() or (BLACK_FLAG not in text and max(text) < "\U000e0000")):
+        if self._held is None and not _SEEN.search(text):
             return text
         shown = []
         for char in text:

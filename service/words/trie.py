@@ -17,11 +17,17 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 ROOT = 0
-_SHIFT = 30
-"""Bits of a symbol: 21 of code point and 9 of count."""
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+NODE = 30
+"""Bits of a symbol: 21 of code point and 9 of count; nodes stand above them."""
+_MIX = 0x9E3779B97F4A7C15
+_IN_DICT = 600_000
+"""Up to this many edges a dict is used: four times as fast, and some 100 bytes an edge."""
 MANY = 511
 """The highest count that a symbol carries."""
+
+
+ONCE = 1 << 21
+"""A symbol's count of one."""
 
 
 def symbol(char: str, count: int) -> int:
@@ -29,15 +35,36 @@ def symbol(char: str, count: int) -> int:
     return ord(char) | min(count, MANY) << 21
 
 
-class Trie(msgspec.Struct, frozen=True):
-    """Words as paths. A step's answer is 0 for no such edge, else `node << 2 | ends << 1 | goes_on`."""
+class Edges:
+    """A hash table of edges in arrays, for tries whose dict would take too much memory. Has a dict's `get`."""
 
-    keys: memoryview
-    """Hash table, open addressing: node << 30 | symbol; -1 where empty."""
-    values: memoryview
+    def __init__(self, keys: Ints, values: npt.NDArray[Any]) -> None:
+        self._keys = keys.data
+        self._values = values.data
+        self._shift = 65 - len(keys).bit_length()
+        self._mask = len(keys) - 1
+
+    def get(self, key: int, default: int) -> int:
+        """The step's answer for an edge."""
+        place = (key * _MIX & 0xFFFFFFFFFFFFFFFF) >> self._shift
+        keys = self._keys
+        while (found := keys[place]) != key:
+            if found < 0:
+                return default
+            place = place + 1 & self._mask
+        return int(self._values[place])
+
+
+class Trie(msgspec.Struct, frozen=True):
+    """Words as paths. An edge is `node << 30 | symbol`; a step's answer is 0 for no such edge, else
+    `node << 2 | ends << 1 | goes_on`."""
+
+    keys: Ints
+    """Hash table of edges, open addressing; -1 where empty."""
+    values: npt.NDArray[Any]
     """Beside it: the step's answer."""
-    bits: int
-    """log2 of its size."""
+    edges: Edges | dict[int, int]
+    """The same to look up in, whichever is better for the size."""
     word_at: memoryview
     """Node → index of the word that ends there, -1 for none."""
     first: dict[int, int]
@@ -45,15 +72,7 @@ class Trie(msgspec.Struct, frozen=True):
 
     def step(self, node: int, of: int) -> int:
         """The answer for an edge."""
-        key = node << _SHIFT | of
-        place = (key * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> (64 - self.bits)
-        keys = self.keys
-        mask = (1 << self.bits) - 1
-        while (found := keys[place]) != key:
-            if found < 0:
-                return 0
-            place = place + 1 & mask
-        return int(self.values[place])
+        return self.edges.get(node << NODE | of, 0)
 
     @classmethod
     def build(cls, words: Sequence[Sequence[int]] | tuple[Ints, Ints]) -> Self:
@@ -66,7 +85,7 @@ class Trie(msgspec.Struct, frozen=True):
         count = 1
         alive = np.flatnonzero(lengths > 0)
         for depth in range(int(lengths.max()) if len(lengths) else 0):
-            unique, which = np.unique(at[alive] << _SHIFT | symbols[starts[alive] + depth], return_inverse=True)
+            unique, which = np.unique(at[alive] << NODE | symbols[starts[alive] + depth], return_inverse=True)
             at[alive] = count + which
             edges.append(unique)
             targets.append(np.arange(count, count + len(unique)))
@@ -78,7 +97,7 @@ class Trie(msgspec.Struct, frozen=True):
         keys = np.concatenate(edges) if edges else np.zeros(0, np.int64)
         nodes = np.concatenate(targets) if targets else np.zeros(0, np.int64)
         goes_on = np.zeros(count, np.int64)
-        goes_on[keys >> _SHIFT] = 1
+        goes_on[keys >> NODE] = 1
         return cls.from_arrays(keys, nodes << 2 | (word_at[nodes] >= 0) << 1 | goes_on[nodes], word_at)
 
     @classmethod
@@ -88,7 +107,7 @@ class Trie(msgspec.Struct, frozen=True):
         table = np.full(1 << bits, -1, np.int64)
         beside = np.zeros(1 << bits, np.int64 if len(keys) and values.max() > 0x7FFFFFFF else np.int32)
         left = np.arange(len(keys))
-        places = (keys.astype(np.uint64) * _MIX >> np.uint64(64 - bits)).astype(np.int64)
+        places = (keys.astype(np.uint64) * np.uint64(_MIX) >> np.uint64(64 - bits)).astype(np.int64)
         while len(left):
             free = left[table[places[left]] == -1]
             table[places[free]] = keys[free]  # of several for one place the last stays
@@ -101,25 +120,28 @@ class Trie(msgspec.Struct, frozen=True):
 
     @classmethod
     def _of(cls, table: Ints, beside: npt.NDArray[Any], word_at: npt.NDArray[np.int32]) -> Self:
-        first = np.flatnonzero((table >= 0) & (table < 1 << _SHIFT))
+        filled = table >= 0
+        found, answers = table[filled], beside[filled]
+        root = found < 1 << NODE
+        small = len(found) <= _IN_DICT
         return cls(
-            keys=table.data,
-            values=beside.data,
-            bits=len(table).bit_length() - 1,
+            keys=table,
+            values=beside,
+            edges=dict(zip(found.tolist(), answers.tolist(), strict=True)) if small else Edges(table, beside),
             word_at=word_at.data,
-            first=dict(zip(table[first].tolist(), beside[first].tolist(), strict=True)),
+            first=dict(zip(found[root].tolist(), answers[root].tolist(), strict=True)),
         )
 
     def parts(self) -> list[bytes]:
         """What `from_parts` takes."""
-        return [self.keys.tobytes(), self.values.format.encode(), self.values.tobytes(), self.word_at.tobytes()]
+        return [self.keys.tobytes(), self.values.dtype.str.encode(), self.values.tobytes(), self.word_at.tobytes()]
 
     @classmethod
     def from_parts(cls, parts: Sequence[bytes]) -> Self:
         """Without copying."""
         keys, kind, values, word_at = parts
-        wide = np.int64 if bytes(kind) in (b"l", b"q") else np.int32
-        return cls._of(np.frombuffer(keys, np.int64), np.frombuffer(values, wide), np.frombuffer(word_at, np.int32))
+        beside = np.frombuffer(values, np.dtype(kind.decode()))
+        return cls._of(np.frombuffer(keys, np.int64), beside, np.frombuffer(word_at, np.int32))
 
 
 def _flat(words: Sequence[Sequence[int]]) -> tuple[Ints, Ints]:

@@ -1,21 +1,19 @@
 """Walking a trie character by character: which words have ended, and from where on the text may still become one.
 
-A walk finds exactly what its automaton finds in the whole text. It is stepped in Python, so whole texts don't use it,
-but for one case: where noise is skipped, a word that is hidden is noise to the words around it. Else `毛x主席`, with
-`x` hidden, would become `毛*主席`, which hits when it is filtered again. `skip` gives a walk back the state that it had
-before the hidden word, beside the one that it has.
+A walk finds exactly what its automaton finds in the whole text. It is the path of every streamed character, so it uses
+plain tuples and local names.
 """
 
 from __future__ import annotations
 
-import bisect
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
-from service.words.automaton import Automaton, Raw
-from service.words.trie import ROOT, symbol
+from service.words.automaton import STAR, Automaton, Raw
+from service.words.folding import NOTHING
+from service.words.trie import NODE, ONCE, ROOT, symbol
 
-Active = tuple[int, int]
-"""A node of the trie, and the index of the original character at which the way to it began."""
+Way = tuple[int, int]
+"""A node of the trie (shifted, as edges have it), and the index of the original character at which it began."""
 Reached = tuple[int, int]
 """A step's answer, and where the way to it began."""
 
@@ -23,22 +21,11 @@ Reached = tuple[int, int]
 class Walk(Protocol):
     """What a stream asks of a walk."""
 
-    noise: bool
-
-    def step(self, char: str, index: int, raws: list[Raw]) -> None:
-        """Take the next original character; append what is now found for certain."""
-
-    def ending(self, index: int) -> list[Raw]:
-        """The words that end with the character at `index`, those that a repeat may yet lengthen too."""
-
-    def skip(self, start: int, index: int) -> None:
-        """A hidden word went from `start` to `index`: go on from before it as well."""
+    def feed(self, chunk: str, index: int, raws: list[Raw]) -> None:
+        """Take the next original characters, the first of which is at `index`; append what is now found for certain."""
 
     def held_from(self, end: int) -> int:
         """Where the longest end of the text that may still become a word, or a longer one, begins; `end` for none."""
-
-    def forget(self, before: int) -> None:
-        """Nothing will be asked any more about characters before this index."""
 
     def end(self, raws: list[Raw]) -> None:
         """The text has ended."""
@@ -53,162 +40,165 @@ class _PlainWalk:
     """Repeats don't fold: one character, one step."""
 
     def __init__(self, automaton: Automaton, offset: int) -> None:
-        self.noise = automaton.profile.noise
+        self._symbols = automaton.symbols
         self._fold = automaton.table.fold
-        self._trie = automaton.trie
-        self._first = automaton.trie.first
+        self._edge = automaton.trie.edges.get
+        self._first = automaton.trie.first.get
         self._word_at = automaton.trie.word_at
         self._offset = offset
-        self._active: list[Active] = []
-        """Ways that may still go on, by their start. Replaced, never changed, as the past refers to it."""
-        self._past: list[tuple[int, list[Active]]] = []
-        self._ended: tuple[int, list[Raw]] = (-1, [])
+        self._masked = automaton.masked
+        self._stars = 0
+        self._active: list[Way] = []
+        """Ways that may still go on, by their start."""
 
-    def step(self, char: str, index: int, raws: list[Raw]) -> None:
-        found = len(raws)
-        folded = self._fold(char)
-        for part in folded:
-            of = ord(part) | 1 << 21
-            active: list[Active] = []
-            for node, start in self._active:
-                answer = self._trie.step(node, of)
+    def feed(self, chunk: str, index: int, raws: list[Raw]) -> None:
+        edge, first, symbols, active = self._edge, self._first, self._symbols, self._active
+        for char in chunk:
+            of = symbols[char]
+            if of > 0:
+                ways: list[Way] = []
+                for node, start in active:
+                    answer = edge(node | of, 0)
+                    if answer:
+                        if answer & 2:
+                            raws.append((start, index + 1, self._word_at[answer >> 2] + self._offset))
+                        if answer & 1:
+                            ways.append((answer >> 2 << NODE, start))
+                answer = first(of, 0)
                 if answer:
-                    self._take(answer, start, index, active, raws)
-            answer = self._first.get(of, 0)
-            if answer:
-                self._take(answer, index, index, active, raws)
-            self._active = active
-        if len(folded) > 1:  # `ß` folds to `ss`: the word `s` is found twice in it, and is one hit
-            raws[found:] = dict.fromkeys(raws[found:])
-        if self.noise and folded:
-            if self._active or (self._past and self._past[-1][1]):
-                self._past.append((index, self._active))
-            self._ended = (index, raws[found:])
+                    if answer & 2:
+                        raws.append((index, index + 1, self._word_at[answer >> 2] + self._offset))
+                    if answer & 1:
+                        ways.append((answer >> 2 << NODE, index))
+                active = ways
+            elif of == -1:
+                active = self._several(self._fold(char), index, active, raws)
+            self._stars = self._stars + 1 if of == STAR else 0
+            if self._stars >= self._masked:
+                active = []
+            index += 1
+        self._active = active
 
-    def _take(self, answer: int, start: int, index: int, active: list[Active], raws: list[Raw]) -> None:
-        if answer & 2:
-            raws.append((start, index + 1, self._word_at[answer >> 2] + self._offset))
-        if answer & 1:
-            active.append((answer >> 2, start))
-
-    def ending(self, index: int) -> list[Raw]:
-        return self._ended[1] if self._ended[0] == index else []
-
-    def skip(self, start: int, index: int) -> None:
-        before = bisect.bisect_left(self._past, (start,)) - 1
-        if before >= 0 and self._past[before][1]:
-            self._active = sorted({*self._past[before][1], *self._active}, key=lambda way: way[1])
-            self._past.append((index, self._active))
+    def _several(self, folded: str, index: int, active: list[Way], raws: list[Raw]) -> list[Way]:
+        """One character that counts as several: `ß` as `ss`. The word `s` is found twice in it, and is one hit."""
+        before = len(raws)
+        for part in folded:
+            ways: list[Way] = []
+            for node, start in (*active, (ROOT, index)):
+                answer = self._edge(node | ord(part) | ONCE, 0)
+                if answer & 2:
+                    raws.append((start, index + 1, self._word_at[answer >> 2] + self._offset))
+                if answer & 1:
+                    ways.append((answer >> 2 << NODE, start))
+            active = ways
+        raws[before:] = dict.fromkeys(raws[before:])
+        return active
 
     def held_from(self, end: int) -> int:
-        return self._active[0][1] if self._active else end
-
-    def forget(self, before: int) -> None:
-        _forget(self._past, before)
+        return min(self._active[0][1], end) if self._active else end
 
     def end(self, raws: list[Raw]) -> None:
         pass
 
 
-class _Run(NamedTuple):
-    """Equal characters in a row, and the ways through them."""
-
-    char: str
-    length: int
-    start: int
-    last: int
-    """Index of the last of them."""
-    base: tuple[Active, ...]
-    """Ways that had come to the run."""
-    reached: tuple[Reached, ...]
-    """Where they are, each for a length of the run that is enough for it."""
-    rooted: bool
-    """Whether words may begin with it: not if the same characters are in a longer run too."""
-
-
 class _RunWalk:
-    """Repeats fold: one run, one step, which is over only when the run is."""
+    """Repeats fold: one run of equal characters, one step, which is over only when the run is."""
 
     def __init__(self, automaton: Automaton, offset: int) -> None:
-        self.noise = automaton.profile.noise
+        self._symbols = automaton.symbols
         self._fold = automaton.table.fold
-        self._trie = automaton.trie
-        self._most = automaton.most
+        self._edge = automaton.trie.edges.get
+        self._first = automaton.trie.first.get
+        self._word_at = automaton.trie.word_at
+        self._needs = automaton.needs
         self._offset = offset
-        self._runs: tuple[_Run, ...] = ()
-        """The run that is open; beside it those from before hidden words."""
-        self._past: list[tuple[int, tuple[_Run, ...]]] = []
+        self._masked = automaton.masked
+        self._stars = 0
+        self._of = 0
+        """Symbol of the run that is open; 0 before the first."""
+        self._length = 0
+        """How long it is, as far as any word asks."""
+        self._start = 0
+        self._last = 0
+        """Index of its last character."""
+        self._base: list[Way] = []
+        """Ways that had come to it."""
+        self._reached: list[Reached] = []
+        """What they reached, each for a length of the run that is enough for it."""
 
-    def step(self, char: str, index: int, raws: list[Raw]) -> None:
-        for part in self._fold(char):
-            runs: list[_Run] = []
-            base: list[Active] = []
-            opens = not self._runs
-            for run in self._runs:
-                if run.char == part:
-                    runs.append(self._longer(run, index))
+    def feed(self, chunk: str, index: int, raws: list[Raw]) -> None:
+        symbols = self._symbols
+        for char in chunk:
+            of = symbols[char]
+            if of > 0:
+                if of != self._of:
+                    self._open(of, index, raws)
                 else:
-                    opens = True
-                    self._close(run, raws)
-                    base += [(answer >> 2, start) for answer, start in run.reached if answer & 1]
-            if opens:
-                opened = _Run(part, 0, index, index, tuple(dict.fromkeys(base)), (), not runs)
-                runs.append(self._longer(opened, index))
-            self._runs = tuple(dict.fromkeys(runs))
-            if self.noise:
-                self._past.append((index, self._runs))
+                    self._longer(index)
+            elif of == -1:
+                for part in self._fold(char):
+                    of = ord(part) | ONCE
+                    if of != self._of:
+                        self._open(of, index, raws)
+                    else:
+                        self._longer(index)
+            self._stars = self._stars + 1 if of == STAR else 0
+            if self._stars == self._masked:
+                self._open(ord(NOTHING) | ONCE, index, raws)
+            index += 1
 
-    def _longer(self, run: _Run, index: int) -> _Run:
-        length = run.length + 1
-        if length > self._most:
-            return run._replace(last=index)
-        of = symbol(run.char, length)
-        ways = [(self._trie.step(node, of), start) for node, start in run.base]
-        if run.rooted:
-            ways.append((self._trie.first.get(of, 0), run.start))
-        reached = run.reached + tuple(way for way in ways if way[0])
-        return run._replace(length=length, last=index, reached=reached)
+    def _open(self, of: int, index: int, raws: list[Raw]) -> None:
+        base = self._close(raws) if self._reached else []
+        reached: list[Reached] = []
+        for node, start in base:
+            answer = self._edge(node | of, 0)
+            if answer:
+                reached.append((answer, start))
+        answer = self._first(of, 0)
+        if answer:
+            reached.append((answer, index))
+        self._of, self._length, self._start, self._last = of, 1, index, index
+        self._base, self._reached = base, reached
 
-    def _close(self, run: _Run, raws: list[Raw]) -> None:
-        raws += dict.fromkeys(self._hits(run))
+    def _longer(self, index: int) -> None:
+        self._last = index
+        if self._length >= self._needs.get(self._of, 1):
+            return
+        self._length += 1
+        more = symbol(chr(self._of & ONCE - 1), self._length)
+        ways = [(self._edge(node | more, 0), start) for node, start in self._base]
+        ways.append((self._first(more, 0), self._start))
+        self._reached += [way for way in ways if way[0]]
 
-    def _hits(self, run: _Run) -> list[Raw]:
-        word_at = self._trie.word_at
-        return [
-            (start, run.last + 1, word_at[answer >> 2] + self._offset) for answer, start in run.reached if answer & 2
-        ]
-
-    def ending(self, index: int) -> list[Raw]:
-        return [hit for run in self._runs if run.last == index for hit in self._hits(run)]
-
-    def skip(self, start: int, index: int) -> None:
-        before = bisect.bisect_left(self._past, (start,)) - 1
-        if before >= 0 and self._past[before][1]:
-            self._runs = tuple(dict.fromkeys((*self._past[before][1], *self._runs)))
-            self._past.append((index, self._runs))
+    def _close(self, raws: list[Raw]) -> list[Way]:
+        """The run is over: note its hits, and give the ways that go on from it."""
+        base: list[Way] = []
+        found: list[Raw] = []
+        for answer, start in self._reached:
+            if answer & 2:
+                found.append((start, self._last + 1, self._word_at[answer >> 2] + self._offset))
+            if answer & 1:
+                base.append((answer >> 2 << NODE, start))
+        if found:
+            raws += [raw for raw in dict.fromkeys(found) if raw not in raws]
+        return base
 
     def held_from(self, end: int) -> int:
-        return min((start for run in self._runs for start in self._open(run)), default=end)
+        for _, start in self._reached:
+            if start < end:
+                end = start
+        return self._held_longer(end) if self._of in self._needs else end
 
-    def _open(self, run: _Run) -> list[int]:
-        starts = [start for _, start in run.reached]
-        ways = (*run.base, (ROOT, run.start)) if run.rooted else run.base
-        for more in range(run.length + 1, self._most + 1):
-            of = symbol(run.char, more)
-            starts += [start for node, start in ways if self._trie.step(node, of)]
-        return starts
-
-    def forget(self, before: int) -> None:
-        _forget(self._past, before)
+    def _held_longer(self, end: int) -> int:
+        """From where on a word needs the run to be longer than it is."""
+        ways = [*self._base, (ROOT, self._start)]
+        for more in range(self._length + 1, self._needs[self._of] + 1):
+            needed = symbol(chr(self._of & ONCE - 1), more)
+            for node, began in ways:
+                if began < end and self._edge(node | needed, 0):
+                    end = began
+        return end
 
     def end(self, raws: list[Raw]) -> None:
-        for run in self._runs:
-            self._close(run, raws)
-        self._runs = ()
-
-
-def _forget(past: list[tuple[int, Any]], before: int) -> None:
-    """Keep the last state from before the index: it is the one that held there."""
-    keep = bisect.bisect_left(past, (before,)) - 1
-    if keep > 0:
-        del past[:keep]
+        self._close(raws)
+        self._reached = []
