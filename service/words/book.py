@@ -41,6 +41,10 @@ LOGGED_HITS = 100
 KEPT_COMPILED = 16
 """Compiled lists that are kept for the next start."""
 
+LARGE = 200_000
+"""Rules from which a list that is loaded while serving is compiled and not kept: compiling lets requests through, and
+putting a hundred megabytes together does not. The next start keeps it."""
+
 
 class LoadError(msgspec.Struct, frozen=True, kw_only=True):
     """Why the last load changed nothing."""
@@ -77,7 +81,7 @@ class WordBook:
         self._changing = asyncio.Lock()
         self._error: LoadError | None = None
         began, signature = time.perf_counter(), sources.signature()
-        self._take(_load(sources, {}, cache), began)
+        self._take(_load(sources, {}, cache, starting=True), began)
         self._seen = self._mark(signature)
 
     @property
@@ -213,9 +217,11 @@ def _path(folder: Path, name: str) -> Path:
 
 
 def _load(
-    sources: Sources, overlay: Mapping[Path, bytes | None], cache: Path | None = None
+    sources: Sources, overlay: Mapping[Path, bytes | None], cache: Path | None, *, starting: bool = False
 ) -> tuple[Loaded, WordFilter]:
     loaded = sources.read(now().date(), overlay)
+    if not starting and len(loaded.rules.rules) > LARGE:
+        cache = None
     try:
         made = WordFilter(loaded.rules, cache)
     except OSError as error:  # the cache is a convenience: a full disk must not stop a list
