@@ -21,7 +21,7 @@ from feedback.mint import now
 from service.words.automaton import Automaton, Profile, Word, digest, fold_words, too_long
 from service.words.characters import is_noise
 from service.words.detectors import detector, label
-from service.words.engine import Engine, Part, Use
+from service.words.engine import HIDING, Engine, Part, Use
 from service.words.folding import fold_table
 from service.words.masks import shortest_mask
 from service.words.patterns import Pattern, PatternGroup, Seen
@@ -254,7 +254,15 @@ def _engine(direction: Direction, rules: list[Rule], made: list[_Made]) -> Engin
         uses.extend(array("q", (order for order, _ in patterns)), {})
         number += len(patterns)
     allows = any(rule.holds_in(direction) and rule.act(direction) == "allow" for rule in rules)
-    return Engine(direction, [each.automaton for each in here], uses, groups, allows)
+    simple = not groups and all(_is_simple(rule, direction) for rule in rules)
+    return Engine(direction, [each.automaton for each in here], uses, groups, allows=allows, simple=simple)
+
+
+def _is_simple(rule: Rule, direction: Direction) -> bool:
+    options, action = rule.options, rule.act(direction)
+    if options.noise or options.whole_word or options.match != "overlap" or not rule.word:
+        return False
+    return action == "flag" or (action in HIDING and rule.replacement is None)
 
 
 def _pattern(rule: Rule) -> Pattern:

@@ -50,9 +50,12 @@ class Engine:
     """Everything that one direction needs to find candidates. Immutable."""
 
     def __init__(
-        self, direction: Direction, automata: list[Automaton], uses: UseTable, groups: list[PatternGroup], allows: bool
-    ) -> None:
-        """`uses`: for all words of all automata in order, then for all patterns; `allows`: some rule allows."""
+        self, direction: Direction, automata: list[Automaton], uses: UseTable, groups: list[PatternGroup],
+        *, allows: bool, simple: bool,
+    ) -> None:  # fmt: skip
+        """`uses`: for all words of all automata in order, then for all patterns; `allows`: some rule allows; `simple`:
+        whatever is found is a hit, all hits are reported, and what hides them is `*`."""
+        self.simple = simple
         self.direction = direction
         self.automata = automata
         self.groups = groups

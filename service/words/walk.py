@@ -179,8 +179,7 @@ class _RunWalk:
                 found.append((start, self._last + 1, self._word_at[answer >> 2] + self._offset))
             if answer & 1:
                 base.append((answer >> 2 << NODE, start))
-        if found:
-            raws += [raw for raw in dict.fromkeys(found) if raw not in raws]
+        raws += dict.fromkeys(found)
         return base
 
     def held_from(self, end: int) -> int:
