@@ -65,8 +65,10 @@ def label(name: str) -> str:
 
 
 def is_card(number: str) -> bool:
-    """A bank card's number: 13 to 19 digits, the last of them Luhn's."""
+    """A bank card's number: 13 to 19 digits, the first as issuers have them, the last Luhn's."""
     if not (13 <= len(number) <= 19 and number.isdigit()) or len(set(number)) == 1:
+        return False
+    if number[0] not in "34569" and not "2200" <= number[:4] <= "2720":
         return False
     doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(number))]
     return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0

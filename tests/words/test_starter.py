@@ -64,3 +64,12 @@ def test_private_numbers_are_flagged_in_prompts_and_masked_in_replies(starter):
     text = "card 4111111111111111"
     assert starter.check(text, "in").text == text
     assert starter.check(text, "out").text == "card [CARD]"
+
+
+@pytest.mark.parametrize(
+    ("number", "is_one"),
+    [("4111111111111111", True), ("6222020111122220002", True), ("2221000000000009", True), ("0004111111111119", False),
+     ("1234567890123452", False), ("0000000000000018", False)],
+)  # fmt: skip
+def test_long_numbers_that_no_issuer_has_are_no_cards(starter, number, is_one):
+    assert bool(starter.check(f"number {number}.", "out").hits) is is_one
