@@ -75,6 +75,7 @@ def _trainer(job: TrainingJob, resources: dict[str, float]) -> Any:
     from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
+    from learner.alone import AloneConfig
     from learner.worker import encode_job, train_worker
 
     recipe = job.recipe
@@ -89,6 +90,7 @@ def _trainer(job: TrainingJob, resources: dict[str, float]) -> Any:
     return TorchTrainer(
         train_worker,
         train_loop_config={"job": encode_job(job), "device": "cuda" if use_gpu else "cpu", "cpus": cpus},
+        torch_config=AloneConfig() if recipe.workers == 1 else None,
         scaling_config=ScalingConfig(
             num_workers=recipe.workers,
             use_gpu=use_gpu,

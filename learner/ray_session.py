@@ -87,6 +87,7 @@ def _variables(*, local: bool) -> dict[str, str]:
     }
     if local:
         variables |= {
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on Linux too, this is what makes Ray stay on loopback
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": _token(),  # else Ray writes one of its own into the home folder
             "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process more, to see a machine reclaimed that is this one

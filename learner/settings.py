@@ -32,7 +32,7 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How often a cycle whose process died is taken up again before it counts as failed."""
     quantisation: Literal["q8_0", "f16"] = "q8_0"
     """How the merged model is quantised for serving."""
-    adapter_scales: list[float] = msgspec.field(default_factory=lambda: [1.0, 0.8, 0.6])
+    adapter_scales: list[float] = msgspec.field(default_factory=lambda: [1.0, 0.8, 0.6, 0.4])
     """Scales of the trained adapter that are tried on validation data; the best that forgets least goes on."""
     retention_floor: float = 0.9
     """Least share of the champion's general ability that a candidate must keep, 0 to 1."""

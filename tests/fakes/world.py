@@ -7,7 +7,6 @@ snapshot, and the model behind the fake Ollama answers by what it "learnt", so t
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,7 +155,6 @@ def dying(step: Step, when: str, die: Callable[[], None]) -> Steps:
         if when == "before":
             die()
         handed = STEP_FUNCTIONS[step](desk)
-        time.sleep(0)
         die()
         return handed
 

@@ -64,7 +64,7 @@ def steps_told(run_dir: Path) -> int:
     return len(metrics_file(run_dir).read_bytes().splitlines()) if metrics_file(run_dir).exists() else 0
 
 
-def wait_for(what: str, done: object, seconds: float = 90) -> None:
+def wait_for(what: str, done: object, seconds: float = 240) -> None:
     until = time.monotonic() + seconds
     while not done():  # type: ignore[operator]
         assert time.monotonic() < until, f"waited {seconds} s for {what}"
@@ -83,13 +83,16 @@ def test_a_run_killed_at_its_driver_and_then_at_its_worker_ends_the_same_way(
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     driver = subprocess.Popen([sys.executable, "-c", code, encode_job(job)], env=environment, cwd=tmp_path)
-    wait_for("the first checkpoint", lambda: steps_told(job.run_dir) > 12)
-    family = psutil.Process(driver.pid).children(recursive=True)
-    [session] = sessions_of(family)
-    assert len(family) > 5 and session.is_dir(), "Ray has many processes and a folder"
-    driver.kill()
-    driver.wait()
-    wait_for("every process of the driver to end", lambda: not any(map(alive, family)), 20)
+    try:
+        wait_for("the first checkpoint", lambda: steps_told(job.run_dir) > 12)
+        family = psutil.Process(driver.pid).children(recursive=True)
+        [session] = sessions_of(family)
+        assert len(family) > 5 and session.is_dir(), "Ray has many processes and a folder"
+        assert {ip.removeprefix("::ffff:") for ip in listening(family)} == {"127.0.0.1"}, "a local session is local"
+    finally:
+        driver.kill()
+        driver.wait()
+    wait_for("every process of the driver to end", lambda: not any(map(alive, family)), 30)
     assert not session.exists() and read_result(job.run_dir) is None
     killed_at = steps_told(job.run_dir)
 
@@ -120,6 +123,11 @@ def test_a_run_killed_at_its_driver_and_then_at_its_worker_ends_the_same_way(
 
 def alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def listening(processes: list[psutil.Process]) -> set[str]:
+    """The addresses at which any of the processes listens."""
+    return {each.laddr.ip for process in processes for each in process.net_connections() if each.status == "LISTEN"}
 
 
 def started(job: TrainingJob) -> list[int]:
