@@ -6,6 +6,7 @@
     │   ├── InvalidRating         stars 9, neither verdict nor stars, …
     │   ├── InvalidAnnotation     a grade out of range, an unknown tier, …
     │   ├── InvalidWords          a word list that can't be read: file, line, reason
+    │   ├── BlockedText           a correction with a word that blocks: it would be learnt from
     │   ├── InvalidSettings       file, key and nearest valid key
     │   ├── Unsupported           right in shape, but not something that this release can do: images, n > 1
     │   ├── MethodNotAllowed      the path is right, the method is not
@@ -74,6 +75,10 @@ class InvalidAnnotation(InvalidInput):
 
 class InvalidWords(InvalidInput):
     code = "invalid-words"
+
+
+class BlockedText(InvalidInput):
+    code = "blocked-text"
 
 
 class InvalidSettings(InvalidInput):

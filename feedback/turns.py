@@ -35,6 +35,8 @@ class FilterHit(msgspec.Struct, frozen=True, kw_only=True):
     start: int
     end: int
     """Half-open span in code points of the original text."""
+    severity: int = 0
+    """0 to 9, as the list's author graded the rule; turns stored before it was kept have 0."""
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 from litestar import Litestar
@@ -28,7 +27,9 @@ from service.pages import routes as pages
 from service.parts import Parts
 from service.settings import GatewaySettings
 from service.upstream import Upstream
-from service.words.filter import WordFilter
+from service.words import routes as words_routes
+from service.words.book import WordBook
+from service.words.sources import sources_of
 
 ROUTES: list[ControllerRouterHandler] = [
     routes.chat_in_ollamas,
@@ -52,6 +53,10 @@ ROUTES: list[ControllerRouterHandler] = [
     artefacts.read_cycles,
     artefacts.read_one_cycle,
     artefacts.back_up,
+    words_routes.read_words,
+    words_routes.put_words,
+    words_routes.put_list,
+    words_routes.check_text,
     health.health,
     health.ready,
     pages.chat_page,
@@ -61,7 +66,7 @@ ROUTES: list[ControllerRouterHandler] = [
 
 def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSettings) -> Litestar:
     """The app. Raises InvalidWords at once; StoreLocked and StoreUnavailable at startup."""
-    words = WordFilter.load(Path(gateway.words_file) if gateway.words_file else None)
+    words = WordBook(sources_of(gateway), store.data_dir / "words")
 
     @contextlib.asynccontextmanager
     async def opened(app: Litestar) -> AsyncIterator[None]:
@@ -95,11 +100,11 @@ def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSetting
 
 @contextlib.asynccontextmanager
 async def _parts(
-    gateway: GatewaySettings, store_settings: StoreSettings, pool: PoolSettings, words: WordFilter
+    gateway: GatewaySettings, store_settings: StoreSettings, pool: PoolSettings, words: WordBook
 ) -> AsyncIterator[Parts]:
     store = await asyncio.to_thread(Store.open, store_settings)
     try:
-        async with Upstream(gateway) as upstream:
+        async with Upstream(gateway) as upstream, words.watching(gateway.words_reload_s):
             yield Parts(
                 gateway=gateway,
                 store_settings=store_settings,

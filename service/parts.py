@@ -14,7 +14,7 @@ from feedback.store.database import Store
 from service.aliases import AliasBook
 from service.settings import GatewaySettings
 from service.upstream import Upstream
-from service.words.filter import WordFilter
+from service.words.book import WordBook
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -29,7 +29,7 @@ class Parts:
     store: Store
     upstream: Upstream
     aliases: AliasBook
-    words: WordFilter
+    words: WordBook
     freezing: asyncio.Lock
     """One snapshot at a time: a freeze takes seconds of a core."""
 

@@ -27,9 +27,17 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     shutdown_timeout_s: float = 30.0
     """How long replies under way may take to end after SIGTERM."""
     words_file: str = ""
-    """The word list, one word a line or CSV `word,category,action`; empty filters nothing."""
+    """One word list: `.txt`, `.csv` or `.jsonl`; see the guide to words. Empty: none."""
+    words_dir: str = ""
+    """A folder of word lists with their options in `words.toml`; `PUT /words` writes here. Empty: none."""
+    words_inducement: bool = True
+    """Whether the shipped list of attempts to talk the model out of its rules is in force; it only flags."""
+    words_reload_s: float = 1.0
+    """Seconds between looks at the lists' files; one that changed serves after the next look but one. 0 never looks."""
+    words_log_text: bool = False
+    """Whether the log shows the text of each hit, and not only its rule and place."""
     log_level: str = "info"
-    """debug, info, warning or error. No level logs people's text."""
+    """debug, info, warning or error. No level logs people's text, save what `words_log_text` asks for."""
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,6 +16,7 @@ from feedback.ratings import Rating, RatingInput, check_rating
 from feedback.store.database import Store
 from feedback.turns import Turn
 from service.commits import committed
+from service.corrections import words_in_annotation, words_in_rating
 from service.parts import AnyRequest, parts_of
 
 PAGE_LIMIT = 500
@@ -37,6 +38,7 @@ async def rate(request: AnyRequest, turn_id: FromPath[str]) -> dict[str, str]:
     """A user's verdict: up or down, or stars. Rating again appends; the latest counts."""
     given = decode(await request.body(), RatingInput, InvalidRating)
     check_rating(given)
+    given = words_in_rating(parts_of(request).words, given, turn_id)
     rating = Rating(rating_id=new_id("rating"), turn_id=turn_id, created_at=now(), **msgspec.structs.asdict(given))
     await committed(parts_of(request).store.add_rating(rating))
     return {"rating_id": rating.rating_id, "turn_id": turn_id}
@@ -47,6 +49,7 @@ async def annotate(request: AnyRequest, turn_id: FromPath[str]) -> dict[str, str
     """A trained person's verdict, in one of three tiers."""
     given = decode(await request.body(), AnnotationInput, InvalidAnnotation)
     check_annotation(given)
+    given = words_in_annotation(parts_of(request).words, given, turn_id)
     annotation = Annotation(
         annotation_id=new_id("annotation"), turn_id=turn_id, created_at=now(), **msgspec.structs.asdict(given)
     )

@@ -37,7 +37,9 @@ def test_settings_md_has_every_setting_with_its_default_and_no_other() -> None:
 
 
 def _shown(default: object) -> str:
-    """A default as the guide writes it."""
+    """A default as the guide writes it, which is as TOML does where they differ."""
+    if isinstance(default, bool):
+        return str(default).lower()
     return '""' if default in ("", Path("")) else str(default)
 
 

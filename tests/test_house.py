@@ -19,6 +19,8 @@ import pytest
 from service.cli.settings import TABLES
 
 ROOT = Path(__file__).parent.parent
+IMPORTED_AS = {"google_re2": "re2"}
+"""Packages whose module has another name."""
 HEAVY = ("torch", "ray", "transformers", "peft", "pandas", "sklearn")
 LIGHT = [
     "feedback.freeze",
@@ -87,6 +89,7 @@ def test_every_imported_package_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     declared = {re.split(r"[^\w-]", name)[0].lower().replace("-", "_") for name in wanted}
+    declared |= {IMPORTED_AS[name] for name in declared if name in IMPORTED_AS}
     known = declared | set(sys.stdlib_module_names) | {"service", "learner", "feedback", "tests", "_pytest"}
     for folder in ("service", "learner", "feedback", "tests"):
         for path in (ROOT / folder).rglob("*.py"):

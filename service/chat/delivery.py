@@ -24,6 +24,7 @@ from service.chat.exchange import Exchange
 from service.commits import committed
 from service.errors import failure_of, log_unforeseen
 from service.upstream import Upstream, UpstreamReply
+from service.words.book import WordBook
 
 log = logging.getLogger(__name__)
 
@@ -115,10 +116,11 @@ class Wire:
 class ChatAnswer(ASGIResponse):
     """The answer to a chat, as an ASGI application of its own, since only it can hear the client leave."""
 
-    __slots__ = ("_exchange", "_store", "_upstream", "_voice")
+    __slots__ = ("_exchange", "_store", "_upstream", "_voice", "_words")
 
-    def __init__(self, exchange: Exchange, voice: Voice, upstream: Upstream, store: Store) -> None:
+    def __init__(self, exchange: Exchange, voice: Voice, upstream: Upstream, store: Store, words: WordBook) -> None:
         super().__init__(status_code=200)
+        self._words = words
         self._exchange = exchange
         self._voice = voice
         self._upstream = upstream
@@ -165,6 +167,8 @@ class ChatAnswer(ASGIResponse):
                 self._keep_cut()
             raise
         except UpstreamBroke:
+            if wire.started:  # else the failure still gets a status of its own
+                await wire.say(self._exchange.break_off())
             await committed(self._keep_cut())
             raise
         finally:
@@ -172,10 +176,12 @@ class ChatAnswer(ASGIResponse):
                 reply.close()
 
     def _keep_whole(self) -> Future[None]:
+        self._note_hits()
         return self._store.add_turn(self._exchange.turn("blocked" if self._exchange.blocked else "whole"))
 
     def _keep_cut(self) -> Future[None]:
         """Hand the cut turn to the writer without waiting: also done while the task is being cancelled."""
+        self._note_hits()
         try:
             stored = self._store.add_turn(self._exchange.turn("cut"))
         except RatchetError as error:
@@ -183,6 +189,10 @@ class ChatAnswer(ASGIResponse):
             stored.set_exception(error)
         stored.add_done_callback(lambda future: _log_lost(self._exchange.turn_id, future))
         return stored
+
+    def _note_hits(self) -> None:
+        exchange = self._exchange
+        self._words.note(exchange.hits("out"), exchange.hit_texts("out"), turn=exchange.turn_id)
 
 
 def _log_lost(turn_id: str, stored: Future[None]) -> None:

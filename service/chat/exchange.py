@@ -7,8 +7,6 @@ asking, the sending and the storing. Must never let text out that the filter has
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -17,39 +15,55 @@ from feedback.turns import FilterHit, Message, Status, Turn, conversation_of
 from learner.alias import Alias
 from service.aliases import route
 from service.chat.asked import Asked, Ended, Piece
+from service.chat.fields import Fields, named
 from service.chat.refusals import refusal
 from service.upstream import Chunk
-from service.words.filter import Hit, WordFilter
+from service.words.filter import WordFilter
+from service.words.rules import Direction
 
 BLOCKED = "content_filter"
 """The done reason of a blocked reply, in both dialects."""
+TEXT_FIELDS = ("tools", "format")
+"""What of a request, beside its messages, carries text to the model: descriptions that its author wrote."""
+HITS_LIMIT = 1000
+"""Hits that a turn keeps; a megabyte of one short word has more, and all of them are counted."""
 DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
 
 
 class Exchange:
     """One exchange. Feed it the upstream's chunks by `hear`; `turn` is what to store."""
 
-    def __init__(self, asked: Asked, alias_name: str, alias: Alias, words: WordFilter) -> None:
+    def __init__(
+        self, asked: Asked, alias_name: str, alias: Alias, words: WordFilter, *, keep_texts: bool = False
+    ) -> None:
+        """`words` serves this exchange to its end, whatever is loaded meanwhile. `keep_texts`: see `Fields`."""
         self.asked = asked
         self.turn_id = new_id("turn")
         self.alias_name = alias_name
         self.ended = False
         """Nothing more will be said: the upstream's last chunk was heard, or the filter blocked."""
-        self.blocked = False
-        self._words = words
+        self._input = Fields(words, "in", keep_texts=keep_texts)
+        self._output = Fields(words, "out", keep_texts=keep_texts)
+        self._text = words.stream("out")
+        self._thinking = words.stream("out")
+        self._heard: dict[str, list[str]] | None = {"reply": [], "thinking": []} if keep_texts else None
         self._created_at = now()
         self._began = time.perf_counter()
         self._first_token_ms: float | None = None
-        self._hits: list[FilterHit] = []
         self._said = Piece(tool_calls=[])
         self._last = Chunk()
-        self._messages = self._filter_input(asked.messages)
+        self._messages = [
+            self._input.message(message, f"messages[{number}]") for number, message in enumerate(asked.messages)
+        ]
+        self._upstream = {
+            key: self._input.value(value, key) if key in TEXT_FIELDS else value for key, value in asked.upstream.items()
+        }
+        self.blocked = self._input.blocked
+        """Nothing of the upstream may be shown: the prompt or the reply has a word that blocks."""
         stored = [Message(role=message["role"], content=message["content"]) for message in self._messages]
         self._stored_messages = stored
         self.conversation_id = conversation_of(stored, asked.conversation_id)
         self.served = route(alias, self.conversation_id)
-        self._text = words.stream("out")
-        self._thinking = words.stream("out")
 
     @property
     def said(self) -> Piece:
@@ -58,7 +72,7 @@ class Exchange:
 
     def upstream_body(self) -> bytes:
         """The request for the upstream: the version's own tag, filtered messages, always streamed."""
-        body = {**self.asked.upstream, "model": self.served.tag, "messages": self._messages, "stream": True}
+        body = {**self._upstream, "model": self.served.tag, "messages": self._messages, "stream": True}
         return msgspec.json.encode(body)
 
     def refuse(self) -> Piece:
@@ -73,17 +87,39 @@ class Exchange:
         piece = Piece(tool_calls=[])
         for chunk in chunks:
             message = chunk.message
+            if self._heard is not None:
+                self._heard["reply"].append(message.content)
+                self._heard["thinking"].append(message.thinking)
             if message.thinking:
                 piece.thinking += self._thinking.feed(message.thinking)
             if message.content:
                 piece.text += self._text.feed(message.content)
             if message.tool_calls:
-                piece.tool_calls.extend(self._filter_values(message.tool_calls, "tool_calls"))
-            self.blocked = self.blocked or self._text.blocked or self._thinking.blocked
+                piece.tool_calls.extend(self._output.value(message.tool_calls, "tool_calls"))
+            self.blocked = self.blocked or self._text.blocked or self._thinking.blocked or self._output.blocked
             if self.blocked or chunk.done:
                 self._end(piece, chunk)
                 break
         return self._keep(piece)
+
+    def break_off(self) -> Piece:
+        """The upstream broke: what was held back of its words, which nothing can go on from now."""
+        piece = Piece(thinking=self._thinking.end(), text=self._text.end())
+        self.blocked = self.blocked or self._text.blocked or self._thinking.blocked
+        return self._keep(piece)
+
+    def hits(self, direction: Direction) -> list[FilterHit]:
+        """What hit so far on the way in, or on the way out."""
+        if direction == "in":
+            return self._input.hits
+        return [*named(self._text.hits, "reply"), *named(self._thinking.hits, "thinking"), *self._output.hits]
+
+    def hit_texts(self, direction: Direction) -> dict[str, str]:
+        """The original of each field that hit; empty unless `keep_texts`."""
+        if direction == "in":
+            return self._input.texts
+        heard = {field: "".join(chunks) for field, chunks in (self._heard or {}).items()}
+        return {**heard, **self._output.texts}
 
     def turn(self, status: Status) -> Turn:
         """The turn as it now stands."""
@@ -99,7 +135,7 @@ class Exchange:
             reply=self._said.text,
             status=status,
             done_reason=self._done_reason if self.ended else "",
-            filter_hits=[*self._hits, *_named(self._text.hits, "reply"), *_named(self._thinking.hits, "thinking")],
+            filter_hits=[*self.hits("in"), *self.hits("out")][:HITS_LIMIT],
             prompt_tokens=self._last.prompt_eval_count,
             reply_tokens=self._last.eval_count,
             first_token_ms=self._first_token_ms,
@@ -128,41 +164,16 @@ class Exchange:
     def _prompt(self) -> str:
         return next((m["content"] for m in reversed(self.asked.messages) if m["role"] == "user"), "")
 
-    def _filter_input(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        if not self._words.rules:
-            return messages
-        filtered = []
-        for number, message in enumerate(messages):
-            checked = self._words.check(message["content"], "in")
-            self._hits.extend(_named(checked.hits, f"messages[{number}].content"))
-            self.blocked = self.blocked or checked.blocked
-            filtered.append({**message, "content": checked.text})
-        return filtered
-
-    def _filter_values(self, value: Any, field: str) -> Any:
-        """Every string inside a JSON value, filtered whole: tool calls come in one piece."""
-        if not self._words.rules:
-            return value
-        if isinstance(value, str):
-            checked = self._words.check(value, "out")
-            self._hits.extend(_named(checked.hits, field))
-            self.blocked = self.blocked or checked.blocked
-            return checked.text
-        if isinstance(value, list):
-            return [self._filter_values(item, f"{field}[{number}]") for number, item in enumerate(value)]
-        if isinstance(value, dict):
-            return {key: self._filter_values(item, f"{field}.{key}") for key, item in value.items()}
-        return value
-
     def _end(self, piece: Piece, chunk: Chunk) -> None:
         self.ended = True
         if not self.blocked:
             self._last = chunk
             piece.thinking += self._thinking.end()
             piece.text += self._text.end()
-            return
-        piece.tool_calls = []
-        piece.text += refusal(self._prompt, began=bool(self._said.text or piece.text))
+            self.blocked = self._text.blocked or self._thinking.blocked  # a whole word may need the end to be one
+        if self.blocked:
+            piece.tool_calls = []
+            piece.text += refusal(self._prompt, began=bool(self._said.text or piece.text))
 
     def _keep(self, piece: Piece) -> Piece:
         self._said.text += piece.text
@@ -172,12 +183,3 @@ class Exchange:
 
     def _elapsed_ms(self) -> float:
         return (time.perf_counter() - self._began) * 1000
-
-
-def _named(hits: list[Hit], field: str) -> Iterator[FilterHit]:
-    """Hits as a turn keeps them: with the field that the text stood in."""
-    for hit in hits:
-        yield FilterHit(
-            rule=hit.rule, category=hit.category, action=hit.action, direction=hit.direction,
-            field=field, start=hit.start, end=hit.end,
-        )  # fmt: skip

@@ -21,7 +21,7 @@ async def chat_in_ollamas(request: AnyRequest) -> ChatAnswer:
     parts = parts_of(request)
     asked = ollama.read(await request.body(), checked_conversation(request.headers.get(CONVERSATION_HEADER)))
     exchange = _exchange(parts, asked)
-    return ChatAnswer(exchange, OllamaVoice(asked.model), parts.upstream, parts.store)
+    return ChatAnswer(exchange, OllamaVoice(asked.model), parts.upstream, parts.store, parts.words)
 
 
 @post("/v1/chat/completions", status_code=200, summary="Chat, in OpenAI's dialect")
@@ -31,9 +31,11 @@ async def chat_in_openais(request: AnyRequest) -> ChatAnswer:
     asked = openai.read(await request.body(), checked_conversation(request.headers.get(CONVERSATION_HEADER)))
     exchange = _exchange(parts, asked)
     voice = OpenAIVoice(asked, exchange.turn_id, exchange.served.tag)
-    return ChatAnswer(exchange, voice, parts.upstream, parts.store)
+    return ChatAnswer(exchange, voice, parts.upstream, parts.store, parts.words)
 
 
 def _exchange(parts: Parts, asked: Asked) -> Exchange:
     name, alias = parts.aliases.find(asked.model)
-    return Exchange(asked, name, alias, parts.words)
+    exchange = Exchange(asked, name, alias, parts.words.filter, keep_texts=parts.gateway.words_log_text)
+    parts.words.note(exchange.hits("in"), exchange.hit_texts("in"), turn=exchange.turn_id)
+    return exchange

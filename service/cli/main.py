@@ -51,9 +51,27 @@ def _service_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _verb(verbs, "doctor", doctor, "say what is there and what is missing")
     backup = _verb(verbs, "backup", back_up, "make a consistent copy of the database, also while serving")
     backup.add_argument("target", nargs="?", default="", help="file to write (default: backups/ in the data folder)")
-    words = _verb(verbs, "words", check_words, "check a text against the word list of the settings")
-    words.add_argument("text", help="the text to check")
-    words.add_argument("--direction", choices=("in", "out"), default="in", help="as a prompt (in) or a reply (out)")
+    _words_verbs(verbs)
+
+
+def _words_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    words = verbs.add_parser("words", help="try a text on the word lists, run cases, take over a list")
+    acts = words.add_subparsers(required=True, metavar="ACT")
+    check = _verb(acts, "check", check_words, "check a text against the word lists of the settings")
+    check.add_argument("text", help="the text to check")
+    check.add_argument("--direction", choices=("in", "out"), default="in", help="as a prompt (in) or a reply (out)")
+    test = _verb(acts, "test", test_words, "run a file of cases; ends with 1 where one fails")
+    test.add_argument("cases", type=Path, metavar="CASES", help="JSON lines: words, a text, what must come out")
+    taken = _verb(acts, "import", import_words, "write another filter's list as one of ours")
+    taken.add_argument("file", type=Path, help="the list to read")
+    taken.add_argument(
+        "--format", required=True, choices=("plain", "csv", "houbb", "toolgood"), help="how it is written"
+    )
+    taken.add_argument("--out", required=True, type=Path, metavar="LIST", help="the .csv to write")
+    taken.add_argument("--category", default="imported", help="for words that have none (default: imported)")
+    taken.add_argument(
+        "--action", choices=("block", "mask", "flag"), default="flag", help="for every word (default: flag)"
+    )
 
 
 def _learner_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -139,9 +157,21 @@ def back_up(given: argparse.Namespace) -> int:
 
 
 def check_words(given: argparse.Namespace) -> int:
-    from service.cli.operations import check_words as act
+    from service.cli.words import check_text
 
-    return act(_load(given)[1], given.text, given.direction)
+    return check_text(_load(given)[1], given.text, given.direction)
+
+
+def test_words(given: argparse.Namespace) -> int:
+    from service.cli.words import run_cases
+
+    return run_cases(given.cases)
+
+
+def import_words(given: argparse.Namespace) -> int:
+    from service.cli.words import import_words as act
+
+    return act(given.file, given.format, given.out, given.category, given.action)
 
 
 def cycle_run(given: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What an operator asks of a running service: versions, promotion, rollback, cycles, backups, words.
+"""What an operator asks of a running service: versions, promotion, rollback, cycles, backups.
 
 Everything goes over the gateway's HTTP API, so these verbs work from another host too. Only a backup may open the
 database itself, and only where no gateway runs: two owners of one file are impossible by the store's lock.
@@ -114,20 +114,6 @@ def back_up(settings: Settings, target: str) -> int:
         made = move_file(made, where)
     print(made)
     return 0
-
-
-def check_words(settings: Settings, text: str, direction: str) -> int:
-    """`ratchet words TEXT`: what the filter would do with it; 1 where something hits."""
-    from service.words.filter import WordFilter
-
-    named = settings.gateway.words_file
-    if not named:
-        raise InvalidInput("No word list is set.", "Set gateway.words_file to a list, one word a line.")
-    checked = WordFilter.load(Path(named).expanduser()).check(text, "in" if direction == "in" else "out")
-    for hit in checked.hits:
-        print(f"{hit.start}–{hit.end}  {hit.category}  {hit.action}  {hit.rule}")
-    print(checked.text)
-    return int(bool(checked.hits))
 
 
 def _ask(settings: Settings, method: str, route: str, body: dict[str, Any] | None = None) -> Any:

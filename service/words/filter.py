@@ -1,23 +1,27 @@
 """What the gateway asks of a word filter: check a whole text, or let a stream through piece by piece.
 
 The promise that matters: for every way to cut a text into chunks, what comes out joined is what comes out of the whole
-text, and no part of a word that is masked or blocked ever leaves. A stream holds back exactly the longest suffix that
-could still become a hit, so ordinary text is not delayed. The interface is final; what is inside is the first version
-(case and width are folded, nothing else).
+text, and no part of a word that is hidden or blocked ever leaves. A stream holds back exactly what could still become a
+hit, so ordinary text is not delayed. The parts: `compile` makes engines of rules, engines find, `decide` judges,
+`render` shows.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import msgspec
 
-from service.words.automaton import Automaton, fold
-from service.words.lists import Action, Rule, read_rules
-
-Direction = Literal["in", "out"]
-MASK = "*"
+from service.words.automaton import MASK, Raw
+from service.words.compile import Compiled, compiled
+from service.words.decide import ENDED, Decisions, Selection
+from service.words.engine import Candidate, Engine
+from service.words.render import Renderer
+from service.words.rules import Action, Direction, Rule, RuleSet
+from service.words.window import Window
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +34,7 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     start: int
     end: int
     """Half-open span in code points of the original text."""
+    severity: int = 0
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,110 +43,149 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     """Masked where a rule says mask or block; as it was where rules only flag."""
     hits: list[Hit]
-    """By start, then by length; overlapping ones too."""
+    """By start, then by length; overlapping ones too, unless their list reports only the longest or the shortest."""
     blocked: bool
 
 
 class WordFilter:
-    """All rules of a list, ready to match. Immutable, so requests under way keep the one that they began with."""
+    """All rules, ready to match. Immutable, so requests under way keep the one that they began with."""
 
-    def __init__(self, rules: list[Rule]) -> None:
-        self.rules = rules
-        self._automaton = Automaton("".join(map(fold, rule.word)) for rule in rules)
+    def __init__(self, rules: Sequence[Rule] | RuleSet, cache: Path | None = None) -> None:
+        """Compile. `cache` is a folder for what is compiled, for a faster start the next time. Raises InvalidWords."""
+        rule_set = rules if isinstance(rules, RuleSet) else RuleSet(rules=list(rules), drop_hidden=bool(rules))
+        self.rules = rule_set.rules
+        self._compiled: Compiled = compiled(rule_set, cache)
+        self.changes_on = self._compiled.changes_on
+        """The day (UTC) on which other rules are in force, so that it must be compiled anew; None for never."""
 
     @classmethod
     def load(cls, path: Path | None) -> Self:
         """The filter of a list; none filters nothing. Raises InvalidWords with file, line and reason."""
+        from service.words.lists import read_rules
+
         return cls([] if path is None else read_rules(path))
 
     def check(self, text: str, direction: Direction) -> Checked:
-        """Look through a whole text, masking every hit that is not only flagged."""
-        if not self.rules:
-            return Checked(text=text, hits=[], blocked=False)
-        stream = StreamFilter(self.rules, self._automaton, direction, go_on=True)
-        masked = stream.feed(text) + stream.end()
-        return Checked(text=masked, hits=stream.hits, blocked=stream.blocked)
+        """Look through a whole text, hiding every hit that is not only flagged."""
+        engine = self._compiled.engines[direction]
+        if not engine.groups:
+            raws = engine.find_words(text)
+            if not raws:
+                return Checked(text=self._compiled.clean(text), hits=[], blocked=False)
+            return self._simply(text, engine, raws) if engine.simple else self._judged(text, engine, raws)
+        stream = StreamFilter(engine, self._compiled.drop_hidden, go_on=True)
+        shown = stream.feed(text) + stream.end()
+        return Checked(text=shown, hits=stream.hits, blocked=stream.blocked)
 
     def stream(self, direction: Direction) -> StreamFilter:
         """A filter for one text that comes in chunks."""
-        return StreamFilter(self.rules, self._automaton, direction)
+        return StreamFilter(self._compiled.engines[direction], self._compiled.drop_hidden)
+
+    def _simply(self, text: str, engine: Engine, raws: list[Raw]) -> Checked:
+        """The rest of a check where everything found is a hit and masks are `*`: a fifth of the cost of judging."""
+        found = sorted(engine.candidates(raws))
+        masked = list(text)
+        for start, end, _, use in found:
+            if use.action != "flag":
+                masked[start:end] = MASK * (end - start)
+        return Checked(
+            text=self._compiled.clean("".join(masked)),
+            hits=[_hit(candidate, engine.direction) for candidate in found],
+            blocked=any(candidate.use.action == "block" for candidate in found),
+        )
+
+    def _judged(self, text: str, engine: Engine, raws: list[Raw]) -> Checked:
+        """The rest of a check, once it is known what words stand there."""
+        stream = StreamFilter(engine, self._compiled.drop_hidden, go_on=True, text=text)
+        shown = stream.take(raws)
+        return Checked(text=shown, hits=stream.hits, blocked=stream.blocked)
 
 
 class StreamFilter:
     """One text in chunks. After a block nothing more comes out, whatever is fed."""
 
-    def __init__(self, rules: list[Rule], automaton: Automaton, direction: Direction, *, go_on: bool = False) -> None:
-        """`go_on` masks a blocking hit and goes on, as a whole text is checked."""
+    def __init__(self, engine: Engine, drop_hidden: bool, *, go_on: bool = False, text: str = "") -> None:
+        """`go_on` hides a blocking hit and goes on, as a whole text is checked; `text` is a whole text."""
         self.blocked = False
-        self._rules = rules
-        self._automaton = automaton
-        self._direction = direction
+        self._engine = engine
         self._go_on = go_on
+        self._window = Window(text)
+        self._walks = engine.walks() if not text else []
+        self._patterns = [group.walk() for group in engine.groups]
+        self._decisions = Decisions(engine, self._window)
+        self._selection = Selection()
+        self._renderer = Renderer(self._window, drop_hidden)
         self._hits: list[Hit] = []
-        self._state = 0
-        self._pending: list[str] = []
-        """Characters seen and not yet let out, masked ones already as such."""
-        self._first = 0
-        """Index in the original text of the first pending character."""
-        self._origin: list[int] = []
-        """Folded character → index of the original one that it came from."""
 
     @property
     def hits(self) -> list[Hit]:
         """So far, by start, then by length; spans index the original text, all chunks joined."""
-        return sorted(self._hits, key=lambda hit: (hit.start, hit.end))
+        return list(self._hits)
 
     def feed(self, chunk: str) -> str:
         """Take a chunk; return what may be shown now."""
-        if not self._rules:
-            return chunk
         if self.blocked and not self._go_on:
             return ""
-        for character in chunk:
-            self._pending.append(character)
-            block_from = self._step(character)
-            if block_from is not None:
-                self.blocked = True
-                if not self._go_on:
-                    shown = "".join(self._pending[: block_from - self._first])
-                    self._pending.clear()
-                    return shown
-        held = self._automaton.held[self._state]
-        return self._release(self._origin[-held] if held else self._first + len(self._pending))
+        window = self._window
+        index = window.end
+        window.append(chunk)
+        raws: list[Raw] = []
+        held = window.end
+        for walk in self._walks:
+            walk.feed(chunk, index, raws)
+            held = walk.held_from(held)
+        for pattern in self._patterns:
+            raws += pattern.find(window, ended=False)
+            held = min(held, pattern.held_from())
+        return self._judge(raws, held)
 
     def end(self) -> str:
         """The text has ended: return what was held back."""
-        return self._release(self._first + len(self._pending))
+        if self.blocked and not self._go_on:
+            return ""
+        raws: list[Raw] = []
+        for walk in self._walks:
+            walk.end(raws)
+        for pattern in self._patterns:
+            raws += pattern.find(self._window, ended=True)
+        return self._judge(raws, ENDED)
 
-    def _step(self, character: str) -> int | None:
-        """Match one original character; return where a hit that blocks begins, if one ends here."""
-        index = self._first + len(self._pending) - 1
-        block_from: int | None = None
-        noted: set[tuple[int, int]] = set()  # `ß` folds to `ss`: the word `s` ends in it twice, and is still one hit
-        for folded in fold(character):
-            self._origin.append(index)
-            self._state = self._automaton.next(self._state, folded)
-            for which, length in self._automaton.ends[self._state]:
-                rule, start = self._rules[which], self._origin[-length]
-                if (which, start) not in noted:
-                    noted.add((which, start))
-                    self._note(rule, start, index + 1)
-                if rule.action == "block":
-                    block_from = start if block_from is None else min(start, block_from)
-        return block_from
+    def take(self, raws: list[Raw]) -> str:
+        """Judge a whole text in which these words were found."""
+        return self._judge(raws, ENDED)
 
-    def _note(self, rule: Rule, start: int, end: int) -> None:
-        hit = Hit(
-            rule=rule.rule, category=rule.category, action=rule.action, direction=self._direction, start=start, end=end
-        )
-        self._hits.append(hit)
-        if rule.action != "flag":
-            for place in range(start - self._first, end - self._first):
-                self._pending[place] = MASK
-
-    def _release(self, until: int) -> str:
-        count = until - self._first
-        shown = "".join(self._pending[:count])
-        del self._pending[:count]
-        self._first = until
+    def _judge(self, raws: list[Raw], frontier: float) -> str:
+        decisions = self._decisions
+        if raws or not decisions.idle:
+            if raws:
+                decisions.add(self._engine.candidates(raws))
+            hits, frontier = decisions.decide(frontier)
+            for start, together in itertools.groupby(hits, key=lambda hit: hit.start):
+                self._note(list(together))
+                if self.blocked and not self._go_on:
+                    return self._renderer.show(start)
+        until = self._window.end if frontier == ENDED else int(frontier)
+        shown = self._renderer.show(until)
+        if raws:
+            decisions.forget(until)
         return shown
+
+    def _note(self, together: list[Candidate]) -> None:
+        self._renderer.hide(together)
+        direction = self._engine.direction
+        self._hits += [_hit(candidate, direction) for candidate in self._selection.reported(together)]
+        self.blocked = self.blocked or any(hit.use.action == "block" for hit in together)
+
+
+def _hit(candidate: Candidate, direction: Direction) -> Hit:
+    start, end, _, use = candidate
+    rule = use.rule
+    return Hit(
+        rule=rule.rule, category=rule.category, action=use.action, direction=direction,
+        start=start, end=end, severity=rule.severity,
+    )  # fmt: skip
+
+
+def compile_rules(rule_set: RuleSet, cache: Path | None = None) -> WordFilter:
+    """The filter of a set of rules. Raises InvalidWords with the rule's name and the reason."""
+    return WordFilter(rule_set, cache)

@@ -99,9 +99,9 @@ def test_words_says_what_the_list_would_do(
     words = tmp_path / "words.txt"
     words.write_text("毛毛虫\n", "utf-8")
     monkeypatch.setenv("RATCHET_GATEWAY_WORDS_FILE", str(words))
-    assert main(["words", "一只毛毛虫"]) == 1
+    assert main(["words", "check", "一只毛毛虫"]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "一只***"
-    assert main(["words", "一只蝴蝶"]) == 0
+    assert main(["words", "check", "一只蝴蝶"]) == 0
 
 
 def test_the_folder_of_requests_tells_done_from_waiting(settings: Settings) -> None:

@@ -1,0 +1,149 @@
+"""A trie that is stepped, for streams: after every character it tells what may still become a word.
+
+The matching library finds words in whole texts, but can't be stopped in mid-text. So a stream walks this trie instead:
+edges stand in one hash table of numpy arrays, built level by level without a Python step for each word, so that a
+million words take seconds and some hundred megabytes, not minutes and gigabytes of dicts.
+A symbol is a folded character and how often it must at least be repeated (1 where repeats don't fold).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+ROOT = 0
+NODE = 30
+"""Bits of a symbol: 21 of code point and 9 of count; nodes stand above them."""
+_MIX = 0x9E3779B97F4A7C15
+_IN_DICT = 600_000
+"""Up to this many edges a dict is used: four times as fast, and some 100 bytes an edge."""
+MANY = 511
+"""The highest count that a symbol carries."""
+
+
+ONCE = 1 << 21
+"""A symbol's count of one."""
+
+
+def symbol(char: str, count: int) -> int:
+    """A folded character, at least `count` times."""
+    return ord(char) | min(count, MANY) << 21
+
+
+class Edges:
+    """A hash table of edges in arrays, for tries whose dict would take too much memory. Has a dict's `get`."""
+
+    def __init__(self, keys: Ints, values: npt.NDArray[Any]) -> None:
+        self._keys = keys.data
+        self._values = values.data
+        self._shift = 65 - len(keys).bit_length()
+        self._mask = len(keys) - 1
+
+    def get(self, key: int, default: int) -> int:
+        """The step's answer for an edge."""
+        place = (key * _MIX & 0xFFFFFFFFFFFFFFFF) >> self._shift
+        keys = self._keys
+        while (found := keys[place]) != key:
+            if found < 0:
+                return default
+            place = place + 1 & self._mask
+        return int(self._values[place])
+
+
+class Trie(msgspec.Struct, frozen=True):
+    """Words as paths. An edge is `node << 30 | symbol`; a step's answer is 0 for no such edge, else
+    `node << 2 | ends << 1 | goes_on`."""
+
+    keys: Ints
+    """Hash table of edges, open addressing; -1 where empty."""
+    values: npt.NDArray[Any]
+    """Beside it: the step's answer."""
+    edges: Edges | dict[int, int]
+    """The same to look up in, whichever is better for the size."""
+    word_at: memoryview
+    """Node → index of the word that ends there, -1 for none."""
+    first: dict[int, int]
+    """Symbol → the step's answer from the root; the step that nearly every character takes."""
+
+    def step(self, node: int, of: int) -> int:
+        """The answer for an edge."""
+        return self.edges.get(node << NODE | of, 0)
+
+    @classmethod
+    def build(cls, words: Sequence[Sequence[int]] | tuple[Ints, Ints]) -> Self:
+        """From words as symbols: lists, or all symbols end to end and each word's length. Words must differ."""
+        symbols, lengths = words if isinstance(words, tuple) else _flat(words)
+        starts = np.cumsum(lengths) - lengths
+        at = np.zeros(len(lengths), np.int64)
+        edges: list[Ints] = []
+        targets: list[Ints] = []
+        count = 1
+        alive = np.flatnonzero(lengths > 0)
+        for depth in range(int(lengths.max()) if len(lengths) else 0):
+            unique, which = np.unique(at[alive] << NODE | symbols[starts[alive] + depth], return_inverse=True)
+            at[alive] = count + which
+            edges.append(unique)
+            targets.append(np.arange(count, count + len(unique)))
+            count += len(unique)
+            alive = alive[lengths[alive] > depth + 1]
+        word_at = np.full(count, -1, np.int32)
+        word_at[at] = np.arange(len(lengths))
+        word_at[ROOT] = -1
+        keys = np.concatenate(edges) if edges else np.zeros(0, np.int64)
+        nodes = np.concatenate(targets) if targets else np.zeros(0, np.int64)
+        goes_on = np.zeros(count, np.int64)
+        goes_on[keys >> NODE] = 1
+        return cls.from_arrays(keys, nodes << 2 | (word_at[nodes] >= 0) << 1 | goes_on[nodes], word_at)
+
+    @classmethod
+    def from_arrays(cls, keys: Ints, values: Ints, word_at: npt.NDArray[np.int32]) -> Self:
+        """Lay the edges out as a hash table."""
+        bits = max(4, int(2 * len(keys)).bit_length())
+        table = np.full(1 << bits, -1, np.int64)
+        beside = np.zeros(1 << bits, np.int64 if len(keys) and values.max() > 0x7FFFFFFF else np.int32)
+        left = np.arange(len(keys))
+        places = (keys.astype(np.uint64) * np.uint64(_MIX) >> np.uint64(64 - bits)).astype(np.int64)
+        while len(left):
+            free = left[table[places[left]] == -1]
+            table[places[free]] = keys[free]  # of several for one place the last stays
+            left = left[table[places[left]] != keys[left]]
+            places[left] = places[left] + 1 & (1 << bits) - 1
+        filled = np.flatnonzero(table >= 0)
+        order = np.argsort(keys)
+        beside[filled] = values[order][np.searchsorted(keys[order], table[filled])]
+        return cls._of(table, beside, word_at)
+
+    @classmethod
+    def _of(cls, table: Ints, beside: npt.NDArray[Any], word_at: npt.NDArray[np.int32]) -> Self:
+        filled = table >= 0
+        found, answers = table[filled], beside[filled]
+        root = found < 1 << NODE
+        small = len(found) <= _IN_DICT
+        return cls(
+            keys=table,
+            values=beside,
+            edges=dict(zip(found.tolist(), answers.tolist(), strict=True)) if small else Edges(table, beside),
+            word_at=word_at.data,
+            first=dict(zip(found[root].tolist(), answers[root].tolist(), strict=True)),
+        )
+
+    def parts(self) -> list[bytes]:
+        """What `from_parts` takes."""
+        return [self.keys.tobytes(), self.values.dtype.str.encode(), self.values.tobytes(), self.word_at.tobytes()]
+
+    @classmethod
+    def from_parts(cls, parts: Sequence[bytes]) -> Self:
+        """Without copying."""
+        keys, kind, values, word_at = parts
+        beside = np.frombuffer(values, np.dtype(kind.decode()))
+        return cls._of(np.frombuffer(keys, np.int64), beside, np.frombuffer(word_at, np.int32))
+
+
+def _flat(words: Sequence[Sequence[int]]) -> tuple[Ints, Ints]:
+    lengths = np.array([len(word) for word in words], np.int64)
+    return np.array([each for word in words for each in word], np.int64), lengths
