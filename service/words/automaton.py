@@ -4,9 +4,9 @@ Words are kept as paths of a trie too, for streams (`walk`). Where repeats fold,
 character with a count: `asshole` is `a s² h o l e`, and hits wherever every count is at least the word's own.
 What is compiled can be kept as bytes and loaded in a fraction of the time.
 
-Where noise is skipped, the mask's own character is noise only in rows that are too short to be a mask. Else `毛x主席`,
-with `x` hidden, would become `毛*主席` and hit when it is filtered again; and to hide it the first time a stream would
-have to hold back everything in front of every word that may begin.
+Where noise is skipped, the mask's own character is noise too, since people write `傻*冒`. It is the one case in which
+a filtered text may lose more when it is filtered again: `毛x主席`, with `x` hidden, becomes `毛*主席`, and that hits.
+To hide it the first time, a stream would have to hold back all text in front of every word that may begin.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ import hashlib
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import msgspec
 import numpy as np
 from daachorse import CharwiseDoubleArrayAhoCorasick as Matcher
 
-from service.words.folding import NOTHING, FoldTable, Places, fold_table
-from service.words.rules import MAX_WORD, Direction, Folding
+from service.words.folding import FoldTable, Places, fold_table
+from service.words.rules import Direction, Folding
 from service.words.trie import ONCE, Ints, Trie, symbol
 
 Raw = tuple[int, int, int]
 """A word found: start and end in the original text, and its number in the automaton."""
 MASK = "*"
 """What stands for each character of a word that is masked."""
-STAR = -2
-"""The symbol of MASK where noise is skipped."""
-NEVER = 1 << 60
-"""A mask that is never so long."""
+SHARD = 100_000
+"""Words in one automaton of the matching library: one of a million takes four times as long to build as ten, and more
+than twice the memory, and is no faster on texts, since it does not fit into any cache."""
+SLICE = 10_000
+"""Words that are folded in one go: what one step of C holds up others, who are served meanwhile."""
 FORMAT = 1
 """Of the bytes that compiled words are kept as."""
 _TWINS = re.compile(r"(.)\1", re.DOTALL)
@@ -50,21 +51,19 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     only: Direction | None = None
 
 
-class Word(msgspec.Struct, frozen=True, gc=False):
-    """A folded word: its characters without repeats where those fold, and how often each must stand."""
+class Words(msgspec.Struct, frozen=True):
+    """Folded words, none of them twice: their characters, without repeats where those fold."""
 
-    chars: str
-    counts: tuple[int, ...] | None = None
-    """None: once each."""
+    chars: list[str]
+    counts: dict[int, tuple[int, ...]]
+    """Index → how often each character must stand, of words in which that is not once."""
 
 
 class Symbols(dict[str, int]):
-    """Character → its symbol, once; 0 for one that folds to nothing, -1 for one that folds to several, STAR."""
+    """Character → its symbol, once; 0 for one that folds to nothing, -1 for one that folds to several."""
 
-    def __init__(self, table: FoldTable, noise: bool) -> None:
+    def __init__(self, table: FoldTable) -> None:
         self._fold = table.fold
-        if noise:
-            self[MASK] = STAR
 
     def __missing__(self, char: str) -> int:
         folded = self._fold(char)
@@ -75,50 +74,46 @@ class Symbols(dict[str, int]):
 class Automaton:
     """Compiled words. Immutable."""
 
-    def __init__(self, profile: Profile, words: list[Word], matcher: Matcher, trie: Trie, masked: int) -> None:
-        """`masked` is how long the shortest mask may be."""
+    def __init__(self, profile: Profile, words: Words, matchers: list[Matcher], trie: Trie) -> None:
+        """`matchers` have SHARD words each."""
         self.profile = profile
-        self.masked = masked if profile.noise else NEVER
-        self._masks = re.compile(rf"\*{{{masked},}}")
-        self.size = len(words)
-        self.counts = {index: word.counts for index, word in enumerate(words) if word.counts}
-        """Of the words that need some character more than once."""
-        self.needs = _needs(words) if self.counts else {}
+        self.size = len(words.chars)
+        self.counts = words.counts
+        self.needs = _needs(words)
         """Symbol of a character (once) → how often some word needs it in a row, where that is more than once."""
         self.table: FoldTable = fold_table(profile.folding, profile.noise)
-        self.matcher = matcher
+        self.matchers = matchers
         self.trie = trie
-        self.symbols = Symbols(self.table, profile.noise)
+        self.symbols = Symbols(self.table)
 
     @classmethod
-    def build(cls, profile: Profile, words: list[Word], masked: int) -> Self:
-        """Compile words, which must differ from one another and not be empty."""
-        return cls(profile, words, Matcher([word.chars for word in words]), Trie.build(_symbols(words)), masked)
+    def build(cls, profile: Profile, words: Words) -> Self:
+        """Compile words, none of which may be empty."""
+        shards = [words.chars[start : start + SHARD] for start in range(0, len(words.chars), SHARD)]
+        return cls(profile, words, [Matcher(shard) for shard in shards], Trie.build(_symbols(words)))
 
     def to_bytes(self) -> bytes:
         """What `from_bytes` takes, with its own checksum."""
-        body = msgspec.msgpack.encode([FORMAT, self.matcher.serialize(), self.trie.parts()])
+        body = msgspec.msgpack.encode([FORMAT, [each.serialize() for each in self.matchers], self.trie.parts()])
         return hashlib.sha256(body).digest() + body
 
     @classmethod
-    def from_bytes(cls, profile: Profile, words: list[Word], masked: int, data: bytes) -> Self | None:
+    def from_bytes(cls, profile: Profile, words: Words, data: bytes) -> Self | None:
         """The same automaton again; None where the bytes are damaged or of another format."""
-        body = data[32:]
+        body = memoryview(data)[32:]
         if hashlib.sha256(body).digest() != data[:32]:
             return None
-        form, matcher, trie = msgspec.msgpack.decode(body, type=tuple[int, bytes, list[bytes]])
+        form, matchers, trie = msgspec.msgpack.decode(body, type=tuple[int, list[bytes], list[bytes]])
         if form != FORMAT:
             return None
-        return cls(profile, words, Matcher.deserialize(matcher), Trie.from_parts(trie), masked)
+        return cls(profile, words, list(map(Matcher.deserialize, matchers)), Trie.from_parts(trie))
 
     def find(self, text: str) -> list[Raw]:
         """Every word in a text, overlapping ones too, by their ends."""
-        if self.masked != NEVER and MASK in text:
-            text = self._masks.sub(_nothing, text)
         folded, places = self.table.text(text)
         if self.profile.repeat and _TWINS.search(folded):
             return self._find_runs(folded, places)
-        found = self.matcher.find_overlapping(folded)
+        found = self._match(folded)
         if not found:
             return []
         if self.counts:
@@ -129,11 +124,17 @@ class Automaton:
         pairs = [(where[start], where[end - 1] + 1, word) for start, end, word in found]
         return list(dict.fromkeys(pairs))  # `ß` folds to `ss`: the word `s` is found twice in it, and is one hit
 
+    def _match(self, folded: str) -> list[Raw]:
+        found: list[Raw] = self.matchers[0].find_overlapping(folded)
+        for number, matcher in enumerate(self.matchers[1:], 1):
+            found += [(start, end, word + number * SHARD) for start, end, word in matcher.find_overlapping(folded)]
+        return found
+
     def _find_runs(self, folded: str, places: Places | None) -> list[Raw]:
         codes = np.frombuffer(folded.encode("utf-32-le"), dtype="<u4")
         starts = np.flatnonzero(np.concatenate(([True], codes[1:] != codes[:-1])))
         ends = np.append(starts[1:], len(codes))
-        found = self.matcher.find_overlapping(codes[starts].tobytes().decode("utf-32-le"))
+        found = self._match(codes[starts].tobytes().decode("utf-32-le"))
         if not found:
             return []
         lengths = (ends - starts).tolist()
@@ -147,59 +148,53 @@ class Automaton:
         return list(dict.fromkeys(pairs))
 
 
-def fold_words(profile: Profile, words: Sequence[str]) -> list[Word]:
-    """Words as a profile has them; empty where nothing is left of one."""
+def fold_words(profile: Profile, words: Sequence[str]) -> Iterator[tuple[str, tuple[int, ...] | None]]:
+    """Words as a profile has them, with their counts if not once each; empty where nothing is left of one."""
+    for start in range(0, len(words), SLICE):
+        some = words[start : start + SLICE]
+        for word, folded in zip(some, _fold_some(profile, some), strict=True):
+            if profile.repeat and _TWINS.search(folded):
+                yield runs(folded)
+            else:
+                yield word if word == folded else folded, None
+
+
+def _fold_some(profile: Profile, words: Sequence[str]) -> list[str]:
     table = fold_table(profile.folding, profile.noise)
     folded = table.text(_BETWEEN.join(words))[0].split(_BETWEEN) if len(words) > 1 else []
-    if len(folded) != len(words):
-        folded = [table.word(word) for word in words]
-    if not profile.repeat:
-        return [Word(text) for text in folded]
-    return [runs(text) if _TWINS.search(text) else Word(text) for text in folded]
+    return folded if len(folded) == len(words) else [table.word(word) for word in words]
 
 
-def runs(folded: str) -> Word:
+def runs(folded: str) -> tuple[str, tuple[int, ...] | None]:
     """A folded word with its repeats counted."""
     groups = [(char, sum(1 for _ in group)) for char, group in itertools.groupby(folded)]
     counts = tuple(count for _, count in groups)
-    return Word("".join(char for char, _ in groups), counts if max(counts) > 1 else None)
+    return "".join(char for char, _ in groups), counts if max(counts) > 1 else None
 
 
-def too_long(word: Word) -> bool:
-    """Whether a stream would have to hold too much for it."""
-    return len(word.chars) > MAX_WORD or max(word.counts or (1,)) > MAX_WORD
-
-
-def digest(profile: Profile, words: Iterable[Word]) -> str:
+def digest(profile: Profile, words: Words) -> str:
     """The name of compiled words: the same only if they, the profile and the tables are the same."""
-    kept = hashlib.sha256(f"{FORMAT} {unicodedata.unidata_version} ".encode() + msgspec.json.encode(profile))
-    for word in words:
-        kept.update(word.chars.encode("utf-8", "surrogatepass"))
-        kept.update(str(word.counts or "").encode() + b"\n")
+    kept = hashlib.sha256(f"{FORMAT} {SHARD} {unicodedata.unidata_version} ".encode() + msgspec.json.encode(profile))
+    for start in range(0, len(words.chars), SLICE):
+        kept.update("\n".join(words.chars[start : start + SLICE]).encode("utf-8", "surrogatepass"))
+    kept.update(repr(words.counts).encode())
     return kept.hexdigest()
 
 
-def _nothing(masks: re.Match[str]) -> str:
-    return NOTHING * len(masks[0])
-
-
-def _needs(words: list[Word]) -> dict[int, int]:
+def _needs(words: Words) -> dict[int, int]:
     needs: dict[int, int] = {}
-    for word in words:
-        for char, count in zip(word.chars, word.counts or (), strict=False):
+    for index, counts in words.counts.items():
+        for char, count in zip(words.chars[index], counts, strict=True):
             if count > 1:
-                of = symbol(char, 1)
-                needs[of] = max(needs.get(of, 1), count)
+                needs[symbol(char, 1)] = max(needs.get(symbol(char, 1), 1), count)
     return needs
 
 
-def _symbols(words: list[Word]) -> tuple[Ints, Ints]:
-    lengths = np.array([len(word.chars) for word in words], np.int64)
-    joined = "".join(word.chars for word in words)
-    symbols = np.frombuffer(joined.encode("utf-32-le"), "<u4").astype(np.int64) | ONCE
-    at = (np.cumsum(lengths) - lengths).tolist()
-    for index, word in enumerate(words):
-        if word.counts:
-            pairs = zip(word.chars, word.counts, strict=True)
-            symbols[at[index] : at[index] + len(word.chars)] = [symbol(char, count) for char, count in pairs]
+def _symbols(words: Words) -> tuple[Ints, Ints]:
+    lengths = np.fromiter(map(len, words.chars), np.int64, len(words.chars))
+    symbols = np.frombuffer("".join(words.chars).encode("utf-32-le"), "<u4").astype(np.int64) | ONCE
+    ends = np.cumsum(lengths)
+    for index, counts in words.counts.items():
+        pairs = zip(words.chars[index], counts, strict=True)
+        symbols[ends[index] - lengths[index] : ends[index]] = [symbol(char, count) for char, count in pairs]
     return symbols, lengths

@@ -18,12 +18,11 @@ import msgspec
 from feedback.errors import InvalidWords
 from feedback.files import replace_file
 from feedback.mint import now
-from service.words.automaton import Automaton, Profile, Word, digest, fold_words, too_long
+from service.words.automaton import Automaton, Profile, Words, digest, fold_words
 from service.words.characters import is_noise
 from service.words.detectors import detector, label
 from service.words.engine import HIDING, Engine, Part, Use
 from service.words.folding import fold_table
-from service.words.masks import shortest_mask
 from service.words.patterns import Pattern, PatternGroup, Seen
 from service.words.render import Tags
 from service.words.rules import (
@@ -69,8 +68,7 @@ def compiled(rule_set: RuleSet, cache: Path | None = None, today: dt.date | None
         Rule(rule=f"label:{n}", word=text, action="allow", options=EXACT) for n, text in enumerate(shown)
     ]
     groups = {profile: group for profile, group in _groups(rules).items() if group.texts}
-    masked = shortest_mask(rules) if any(profile.noise for profile in groups) else 1
-    made = [_make(profile, group, rules, masked, cache) for profile, group in groups.items()]
+    made = [_make(profile, group, rules, cache) for profile, group in groups.items()]
     return Compiled(
         engines={direction: _engine(direction, rules, made) for direction in DIRECTIONS},
         drop_hidden=rule_set.drop_hidden,
@@ -200,39 +198,42 @@ def _own_noise(rule: Rule, text: str) -> str:
     return "".join(char for char in fold_table(rule.options.folding, False).word(text) if is_noise(char))
 
 
-def _make(profile: Profile, group: _Group, rules: list[Rule], masked: int, cache: Path | None) -> _Made:
-    words: dict[Word | str, int] = {}
+def _make(profile: Profile, group: _Group, rules: list[Rule], cache: Path | None) -> _Made:
+    words: dict[tuple[str, tuple[int, ...]] | str, int] = {}
+    made = Words([], {})
     first = array("q")
     more: dict[int, list[Named]] = {}
-    for place, word in enumerate(fold_words(profile, group.texts)):
+    for place, (chars, counts) in enumerate(fold_words(profile, group.texts)):
         order = group.orders[place]
-        if not word.chars or too_long(word):
-            reason = f"longer than {MAX_WORD} characters" if word.chars else "nothing is left of it when folded"
+        if not chars or len(chars) > MAX_WORD or (counts and max(counts) > MAX_WORD):
+            reason = f"longer than {MAX_WORD} characters" if chars else "nothing is left of it when folded"
             raise InvalidWords(f"{rules[order].rule}: {reason}.", "Change the word, or switch a folding off.")
-        key = word if word.counts else word.chars
-        index = words.setdefault(key, len(words))
+        index = words.setdefault((chars, counts) if counts else chars, len(words))
         named = (order, *group.special.get(place, ("", False)))
-        if index == len(first):
-            first.append(order)
-            if place in group.special:
-                more[index] = [named]
-        else:
+        if index < len(first):
             more.setdefault(index, [(first[index], "", False)]).append(named)
-    unique = [word if isinstance(word, Word) else Word(word) for word in words]
+            continue
+        first.append(order)
+        made.chars.append(chars)
+        if counts:
+            made.counts[index] = counts
+        if place in group.special:
+            more[index] = [named]
     del words
-    return _Made(_automaton(profile, unique, masked, cache), first, more)
+    group.texts.clear()
+    return _Made(_automaton(profile, made, cache), first, more)
 
 
-def _automaton(profile: Profile, words: list[Word], masked: int, cache: Path | None) -> Automaton:
+def _automaton(profile: Profile, words: Words, cache: Path | None) -> Automaton:
     """Compile words, or load them where they were compiled before."""
     if cache is None:
-        return Automaton.build(profile, words, masked)
+        return Automaton.build(profile, words)
     file = cache / f"{digest(profile, words)}.words"
     if file.exists():
-        kept = Automaton.from_bytes(profile, words, masked, file.read_bytes())
+        kept = Automaton.from_bytes(profile, words, file.read_bytes())
         if kept is not None:
             return kept
-    made = Automaton.build(profile, words, masked)
+    made = Automaton.build(profile, words)
     replace_file(file, made.to_bytes())
     return made
 

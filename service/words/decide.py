@@ -114,15 +114,16 @@ class Decisions:
 
     def _parted(self, candidate: Candidate, frontier: Frontier) -> bool | None:
         window, start, end = self._window, candidate.start, candidate.end
+        hidden = self._hidden if candidate.use.action != "allow" else ()  # one word more must not allow another
         before = window.visible_before(start)
-        if window.wordish(start) and window.wordish(before) and before not in self._hidden:
+        if window.wordish(start) and window.wordish(before) and before not in hidden:
             return False if frontier > before else None
         if not window.wordish(end - 1):
             return True
         after = window.visible_from(end)
         if after is None:
             return True if frontier == ENDED else None
-        if not window.wordish(after) or after in self._hidden:
+        if not window.wordish(after) or after in hidden:
             return True
         return False if frontier > after else None
 

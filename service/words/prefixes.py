@@ -14,8 +14,6 @@ from re import _constants as op  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
-from service.words.rules import MAX_PATTERN_SPAN
-
 ANYTHING = r"(?s:.*)"
 _CATEGORIES = {
     op.CATEGORY_DIGIT: r"\d", op.CATEGORY_NOT_DIGIT: r"\D", op.CATEGORY_SPACE: r"\s", op.CATEGORY_NOT_SPACE: r"\S",
@@ -38,16 +36,6 @@ def beginnings(pattern: str) -> str:
         return _with_flags(parsed.state.flags, _begin(list(parsed)))
     except (re.error, _Unread, OverflowError, RecursionError):
         return ANYTHING
-
-
-def shortest_match(pattern: str) -> int:
-    """The fewest characters that a match may have, at least 1; 1 where that can't be told."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return max(1, min(int(parser.parse(pattern).getwidth()[0]), MAX_PATTERN_SPAN))
-    except (re.error, OverflowError, RecursionError):
-        return 1
 
 
 class _Unread(Exception):

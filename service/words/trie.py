@@ -127,7 +127,7 @@ class Trie(msgspec.Struct, frozen=True):
         return cls(
             keys=table,
             values=beside,
-            edges=dict(zip(found.tolist(), answers.tolist(), strict=True)) if small else Edges(table, beside),
+            edges=_dict(found, answers) if small else Edges(table, beside),
             word_at=word_at.data,
             first=dict(zip(found[root].tolist(), answers[root].tolist(), strict=True)),
         )
@@ -142,6 +142,15 @@ class Trie(msgspec.Struct, frozen=True):
         keys, kind, values, word_at = parts
         beside = np.frombuffer(values, np.dtype(kind.decode()))
         return cls._of(np.frombuffer(keys, np.int64), beside, np.frombuffer(word_at, np.int32))
+
+
+def _dict(keys: Ints, values: npt.NDArray[Any]) -> dict[int, int]:
+    """By slices, so that others are served meanwhile."""
+    made: dict[int, int] = {}
+    for start in range(0, len(keys), 10_000):
+        part = slice(start, start + 10_000)
+        made.update(zip(keys[part].tolist(), values[part].tolist(), strict=True))
+    return made
 
 
 def _flat(words: Sequence[Sequence[int]]) -> tuple[Ints, Ints]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from service.words.automaton import STAR, Automaton, Raw
-from service.words.folding import NOTHING
+from service.words.automaton import Automaton, Raw
 from service.words.trie import NODE, ONCE, ROOT, symbol
 
 Way = tuple[int, int]
@@ -46,8 +45,6 @@ class _PlainWalk:
         self._first = automaton.trie.first.get
         self._word_at = automaton.trie.word_at
         self._offset = offset
-        self._masked = automaton.masked
-        self._stars = 0
         self._active: list[Way] = []
         """Ways that may still go on, by their start."""
 
@@ -71,11 +68,8 @@ class _PlainWalk:
                     if answer & 1:
                         ways.append((answer >> 2 << NODE, index))
                 active = ways
-            elif of == -1:
+            elif of < 0:
                 active = self._several(self._fold(char), index, active, raws)
-            self._stars = self._stars + 1 if of == STAR else 0
-            if self._stars >= self._masked:
-                active = []
             index += 1
         self._active = active
 
@@ -112,8 +106,6 @@ class _RunWalk:
         self._word_at = automaton.trie.word_at
         self._needs = automaton.needs
         self._offset = offset
-        self._masked = automaton.masked
-        self._stars = 0
         self._of = 0
         """Symbol of the run that is open; 0 before the first."""
         self._length = 0
@@ -135,16 +127,13 @@ class _RunWalk:
                     self._open(of, index, raws)
                 else:
                     self._longer(index)
-            elif of == -1:
+            elif of < 0:
                 for part in self._fold(char):
                     of = ord(part) | ONCE
                     if of != self._of:
                         self._open(of, index, raws)
                     else:
                         self._longer(index)
-            self._stars = self._stars + 1 if of == STAR else 0
-            if self._stars == self._masked:
-                self._open(ord(NOTHING) | ONCE, index, raws)
             index += 1
 
     def _open(self, of: int, index: int, raws: list[Raw]) -> None:

@@ -106,9 +106,14 @@ PLAIN = rule_sets(actions=("mask", "mask", "mask", "allow"), kinds=WORDS)
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PLAIN, TEXT)
 def test_masking_twice_is_masking_once(rules, text):
+    """But where a list skips noise, as the mask is noise to it: then the second time may only hide more."""
     words = compile_rules(rules)
     once = words.check(text, "in").text
-    assert words.check(once, "in").text == once
+    twice = words.check(once, "in").text
+    if any(rule.options.noise for rule in rules.rules):
+        assert all(new in (old, "*") for old, new in zip(once, twice, strict=True))
+    else:
+        assert twice == once
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
