@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from feedback.errors import CycleFailed
 from feedback.mint import new_id
+from service.cli.journal_bar import JournalBar
 from service.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -103,24 +103,16 @@ def _say(console: Console, state: CycleState) -> int:
 
 
 def _show(settings: Settings, cycle: str, ended: threading.Event, console: Console) -> None:
-    """Follow the journal: one line a step."""
-    from learner.records import STEPS, read_cycle
+    """Follow the journal until told that the cycle has ended, and once more then."""
+    from learner.records import read_cycle
 
-    columns = (TextColumn("  {task.description:<60}"), BarColumn(), TimeElapsedColumn())
     journal = settings.store.data_dir / "journal" / f"{cycle}.jsonl"
-    with Progress(*columns, console=console) as bar:
-        tasks = {step: bar.add_task(step, total=1.0, start=False, visible=False) for step in STEPS}
+    bar = JournalBar(console)
+    with bar.progress:
         while True:
             last = ended.is_set()
             if journal.exists():
-                state = read_cycle(journal)
-                for step in STEPS:
-                    done = step in state.done
-                    if done or step == state.step:
-                        share = 1.0 if done else float(state.progress.get("share", 0.0))
-                        text = "" if done else str(state.progress.get("text", ""))
-                        bar.start_task(tasks[step]) if not bar.tasks[tasks[step]].started else None
-                        bar.update(tasks[step], completed=share, description=f"{step} {text}"[:60], visible=True)
+                bar.show(read_cycle(journal))
             if last:
                 return
             time.sleep(POLL_S)

@@ -212,8 +212,8 @@ def roll_back(given: argparse.Namespace) -> int:
 
 def run_demo(given: argparse.Namespace) -> int:
     from service.cli.demo.report import Kind
-    from service.cli.demo.run import DemoOptions
     from service.cli.demo.run import run_demo as act
+    from service.cli.demo.stage import DemoOptions
 
     kind: Kind = "poisoned" if given.poisoned else "untrained" if given.untrained else "honest"
     return act(DemoOptions(kind=kind, keep=given.keep, facts=given.facts, report=given.report, data=given.data))

@@ -12,75 +12,31 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from feedback.errors import CycleFailed
 from feedback.split import split_of
-from learner.records import STEPS, CycleState, journal_files, read_cycle
+from learner.records import CycleState, journal_files, read_cycle
 from service.cli.demo.memory import PeakMemory
 from service.cli.demo.people import RUBRIC, Chat, Crowd, facts
-from service.cli.demo.report import DemoReport, Example, Kind, checks
+from service.cli.demo.report import DemoReport, Example, checks
+from service.cli.demo.stage import DemoOptions, Stage
 from service.cli.demo.swap import Swap, SwapClient
-from service.cli.processes import Fleet
-from service.cli.settings import Settings, load
+from service.cli.journal_bar import JournalBar, new_bar
 from service.cli.supervisor import start_all
 
 CYCLE_TIMEOUT_S = 1500.0
 POLL_S = 0.05
 ANSWERS_OF_THE_NEW = 20
 """So many answers of the new version are awaited before the swap client stops."""
-LABELS = {
-    "base": "prepare the base for training",
-    "snapshot": "freeze the pool",
-    "train": "train under Ray",
-    "export": "merge, quantise, choose the adapter's scale",
-    "evaluate": "ask champion and candidate",
-    "gate": "judge",
-    "register": "register",
-    "deploy": "push, warm, smoke-test, swap, drain",
-}
-
-
-class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The flags of `ratchet demo`."""
-
-    kind: Kind = "honest"
-    keep: bool = False
-    facts: int = 0
-    report: Path | None = None
-    data: Path | None = None
-
-
-class Stage:
-    """One demo under way: its settings, its processes, its clock."""
-
-    def __init__(self, options: DemoOptions, folder: Path, console: Console) -> None:
-        self.options = options
-        self.console = console
-        self.file = folder / "ratchet.toml"
-        self.file.write_text(_settings_text(folder, options), "utf-8")
-        self.settings: Settings = load(self.file, {})
-        self.fleet = Fleet()
-        self.started = time.monotonic()
-        self.seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Note how long a part takes."""
-        begun = time.monotonic()
-        yield
-        self.seconds[name] = round(time.monotonic() - begun, 1)
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -133,7 +89,7 @@ def _play(stage: Stage, memory: PeakMemory) -> DemoReport:
 def _feedback(stage: Stage, crowd: Crowd) -> list[Chat]:
     """People chat and rate; annotators correct. Hostile people come in hundreds, and annotators get less far."""
     leaflet = facts(stage.options.facts)
-    with stage.timed("chat"), _bar(stage.console) as bar:
+    with stage.timed("chat"), new_bar(stage.console) as bar:
         task = bar.add_task("people chat", total=None)
         chats = crowd.chat(leaflet, lambda: bar.advance(task))
         bar.update(task, total=len(chats), completed=len(chats))
@@ -160,8 +116,8 @@ def _cycle(stage: Stage, url: str, swapping: SwapClient) -> CycleState:
     body = {"kind": "cycle", "alias": stage.settings.learner.alias, "reason": f"demo, {stage.options.kind}"}
     httpx.post(f"{url}/requests", json=body, timeout=30).raise_for_status()
     deadline = time.monotonic() + CYCLE_TIMEOUT_S
-    with _bar(stage.console) as bar:
-        tasks: dict[str, TaskID] = {}
+    bar = JournalBar(stage.console)
+    with bar.progress:
         while time.monotonic() < deadline:
             journals = journal_files(stage.settings.store.data_dir / "journal")
             if not journals:
@@ -170,7 +126,7 @@ def _cycle(stage: Stage, url: str, swapping: SwapClient) -> CycleState:
             state = read_cycle(journals[0])
             if state.step in ("gate", "register", "deploy"):
                 swapping.start()
-            _show(bar, tasks, state)
+            bar.show(state)
             if state.status == "finished":
                 return state
             if state.status == "failed":
@@ -180,19 +136,6 @@ def _cycle(stage: Stage, url: str, swapping: SwapClient) -> CycleState:
     raise CycleFailed(
         f"The cycle did not end within {CYCLE_TIMEOUT_S:.0f} s.", "See logs/learner.log in its data folder."
     )
-
-
-def _show(bar: Progress, tasks: dict[str, TaskID], state: CycleState) -> None:
-    for step in STEPS:
-        reached = step == state.step or step in state.done
-        if reached and step not in tasks:
-            tasks[step] = bar.add_task(LABELS[step], total=1.0)
-        if step in state.done and not bar.tasks[list(tasks).index(step)].finished:
-            bar.update(tasks[step], completed=1.0)
-    if state.step in tasks and state.step not in state.done and state.progress:
-        share = float(state.progress.get("share", 0.0))
-        text = str(state.progress.get("text", ""))
-        bar.update(tasks[state.step], completed=min(share, 0.999), description=f"{LABELS[state.step]} {text}"[:78])
 
 
 def _serving(url: str, alias: str) -> str:
@@ -281,47 +224,3 @@ def _stay(console: Console, stage: Stage) -> None:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-def _settings_text(folder: Path, options: DemoOptions) -> str:
-    """The demo's settings: free ports, short answers allowed, all else as shipped."""
-    gateway, engine = _free_port(), _free_port()
-    upstream = f"http://127.0.0.1:{engine}"
-    return f"""# Written by `ratchet demo`.
-[store]
-data_dir = {str(folder / "data")!r}
-
-[pool]
-min_tokens = 8        # people ask short questions here
-
-[gateway]
-port = {gateway}
-upstream_url = "{upstream}"
-
-[engine]
-port = {engine}
-
-[learner]
-gateway_url = "http://127.0.0.1:{gateway}"
-upstream_url = "{upstream}"
-
-[recipe]
-epochs = 4            # small and quick
-max_steps = {0 if options.kind == "untrained" else -1}
-"""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("  {task.description:<44}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        console=console,
-    )
