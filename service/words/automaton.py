@@ -89,8 +89,9 @@ class Automaton:
     @classmethod
     def build(cls, profile: Profile, words: Words) -> Self:
         """Compile words, none of which may be empty."""
-        shards = [words.chars[start : start + SHARD] for start in range(0, len(words.chars), SHARD)]
-        return cls(profile, words, [Matcher(shard) for shard in shards], Trie.build(_symbols(words)))
+        trie = Trie.build(_symbols(words))  # first, as it takes the most memory while it is made
+        starts = range(0, len(words.chars), SHARD)
+        return cls(profile, words, [Matcher(words.chars[start : start + SHARD]) for start in starts], trie)
 
     def to_bytes(self) -> bytes:
         """What `from_bytes` takes, with its own checksum."""

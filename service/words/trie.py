@@ -81,55 +81,54 @@ class Trie(msgspec.Struct, frozen=True):
         starts = np.cumsum(lengths) - lengths
         at = np.zeros(len(lengths), np.int64)
         edges: list[Ints] = []
-        targets: list[Ints] = []
         count = 1
         alive = np.flatnonzero(lengths > 0)
         for depth in range(int(lengths.max()) if len(lengths) else 0):
             unique, which = np.unique(at[alive] << NODE | symbols[starts[alive] + depth], return_inverse=True)
             at[alive] = count + which
             edges.append(unique)
-            targets.append(np.arange(count, count + len(unique)))
             count += len(unique)
             alive = alive[lengths[alive] > depth + 1]
         word_at = np.full(count, -1, np.int32)
         word_at[at] = np.arange(len(lengths))
         word_at[ROOT] = -1
+        del symbols, at, starts, alive
         keys = np.concatenate(edges) if edges else np.zeros(0, np.int64)
-        nodes = np.concatenate(targets) if targets else np.zeros(0, np.int64)
-        goes_on = np.zeros(count, np.int64)
-        goes_on[keys >> NODE] = 1
-        return cls.from_arrays(keys, nodes << 2 | (word_at[nodes] >= 0) << 1 | goes_on[nodes], word_at)
+        del edges
+        # Edges were made in the order of the nodes that they lead to: 1, 2, 3, …
+        values = np.arange(1, count, dtype=np.int64) << 2 | (word_at[1:] >= 0) << 1
+        goes_on = np.zeros(count, np.bool_)
+        goes_on[keys >> NODE] = True
+        values |= goes_on[1:]
+        return cls._hashed(keys, values, word_at)
 
     @classmethod
-    def from_arrays(cls, keys: Ints, values: Ints, word_at: npt.NDArray[np.int32]) -> Self:
-        """Lay the edges out as a hash table."""
+    def _hashed(cls, keys: Ints, values: Ints, word_at: npt.NDArray[np.int32]) -> Self:
+        """Lay the edges out as a hash table: all at once, each as far behind its own place as it must."""
         bits = max(4, int(2 * len(keys)).bit_length())
         table = np.full(1 << bits, -1, np.int64)
         beside = np.zeros(1 << bits, np.int64 if len(keys) and values.max() > 0x7FFFFFFF else np.int32)
-        left = np.arange(len(keys))
         places = (keys.astype(np.uint64) * np.uint64(_MIX) >> np.uint64(64 - bits)).astype(np.int64)
-        while len(left):
-            free = left[table[places[left]] == -1]
+        while len(keys):
+            free = table[places] == -1
             table[places[free]] = keys[free]  # of several for one place the last stays
-            left = left[table[places[left]] != keys[left]]
-            places[left] = places[left] + 1 & (1 << bits) - 1
-        filled = np.flatnonzero(table >= 0)
-        order = np.argsort(keys)
-        beside[filled] = values[order][np.searchsorted(keys[order], table[filled])]
+            settled = table[places] == keys
+            beside[places[settled]] = values[settled]
+            left = ~settled
+            keys, values, places = keys[left], values[left], places[left] + 1 & (1 << bits) - 1
         return cls._of(table, beside, word_at)
 
     @classmethod
     def _of(cls, table: Ints, beside: npt.NDArray[Any], word_at: npt.NDArray[np.int32]) -> Self:
-        filled = table >= 0
-        found, answers = table[filled], beside[filled]
-        root = found < 1 << NODE
-        small = len(found) <= _IN_DICT
+        root = (table >= 0) & (table < 1 << NODE)
+        filled = np.flatnonzero(table >= 0)
+        small = len(filled) <= _IN_DICT
         return cls(
             keys=table,
             values=beside,
-            edges=_dict(found, answers) if small else Edges(table, beside),
+            edges=_dict(table[filled], beside[filled]) if small else Edges(table, beside),
             word_at=word_at.data,
-            first=dict(zip(found[root].tolist(), answers[root].tolist(), strict=True)),
+            first=dict(zip(table[root].tolist(), beside[root].tolist(), strict=True)),
         )
 
     def parts(self) -> list[bytes]:
