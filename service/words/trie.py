@@ -8,10 +8,10 @@ A symbol is a folded character and how often it must at least be repeated (1 whe
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Self
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -55,20 +55,30 @@ class Edges:
         return int(self._values[place])
 
 
-class Trie(msgspec.Struct, frozen=True):
+class Trie:
     """Words as paths. An edge is `node << 30 | symbol`; a step's answer is 0 for no such edge, else
     `node << 2 | ends << 1 | goes_on`."""
 
-    keys: Ints
-    """Hash table of edges, open addressing; -1 where empty."""
-    values: npt.NDArray[Any]
-    """Beside it: the step's answer."""
-    edges: Edges | dict[int, int]
-    """The same to look up in, whichever is better for the size."""
-    word_at: memoryview
-    """Node → index of the word that ends there, -1 for none."""
-    first: dict[int, int]
-    """Symbol → the step's answer from the root; the step that nearly every character takes."""
+    def __init__(self, keys: Ints, values: npt.NDArray[Any], word_at: npt.NDArray[np.int32]) -> None:
+        """`keys` is a hash table of edges with open addressing, -1 where empty; `values` has the answers beside."""
+        self._keys = keys
+        self._values = values
+        self.word_at = word_at.data
+        """Node → index of the word that ends there, -1 for none."""
+
+    @functools.cached_property
+    def edges(self) -> Edges | dict[int, int]:
+        """The edges to look up in, whichever way is better for their number. Made for the first stream."""
+        filled = np.flatnonzero(self._keys >= 0)
+        if len(filled) > _IN_DICT:
+            return Edges(self._keys, self._values)
+        return _dict(self._keys[filled], self._values[filled])
+
+    @functools.cached_property
+    def first(self) -> dict[int, int]:
+        """Symbol → the step's answer from the root; the step that nearly every character takes."""
+        root = (self._keys >= 0) & (self._keys < 1 << NODE)
+        return dict(zip(self._keys[root].tolist(), self._values[root].tolist(), strict=True))
 
     def step(self, node: int, of: int) -> int:
         """The answer for an edge."""
@@ -116,31 +126,18 @@ class Trie(msgspec.Struct, frozen=True):
             beside[places[settled]] = values[settled]
             left = ~settled
             keys, values, places = keys[left], values[left], places[left] + 1 & (1 << bits) - 1
-        return cls._of(table, beside, word_at)
-
-    @classmethod
-    def _of(cls, table: Ints, beside: npt.NDArray[Any], word_at: npt.NDArray[np.int32]) -> Self:
-        root = (table >= 0) & (table < 1 << NODE)
-        filled = np.flatnonzero(table >= 0)
-        small = len(filled) <= _IN_DICT
-        return cls(
-            keys=table,
-            values=beside,
-            edges=_dict(table[filled], beside[filled]) if small else Edges(table, beside),
-            word_at=word_at.data,
-            first=dict(zip(table[root].tolist(), beside[root].tolist(), strict=True)),
-        )
+        return cls(table, beside, word_at)
 
     def parts(self) -> list[bytes]:
         """What `from_parts` takes."""
-        return [self.keys.tobytes(), self.values.dtype.str.encode(), self.values.tobytes(), self.word_at.tobytes()]
+        return [self._keys.tobytes(), self._values.dtype.str.encode(), self._values.tobytes(), self.word_at.tobytes()]
 
     @classmethod
     def from_parts(cls, parts: Sequence[bytes]) -> Self:
         """Without copying."""
         keys, kind, values, word_at = parts
         beside = np.frombuffer(values, np.dtype(kind.decode()))
-        return cls._of(np.frombuffer(keys, np.int64), beside, np.frombuffer(word_at, np.int32))
+        return cls(np.frombuffer(keys, np.int64), beside, np.frombuffer(word_at, np.int32))
 
 
 def _dict(keys: Ints, values: npt.NDArray[Any]) -> dict[int, int]:
