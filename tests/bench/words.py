@@ -10,6 +10,7 @@ than the peers in each row: it makes hits and a masked text, they only find span
 
 from __future__ import annotations
 
+import importlib
 import random
 import statistics
 import subprocess
@@ -87,7 +88,7 @@ class Looped:
     """What one would write: fold character by character, then pyahocorasick over the words."""
 
     def __init__(self, words: list[str]) -> None:
-        import ahocorasick
+        ahocorasick = importlib.import_module("ahocorasick")
 
         self._simplified = opencc.OpenCC("t2s")
         self._known: dict[str, str] = {}
@@ -119,7 +120,7 @@ class Rust:
     """Our folding with ahocorasick_rs."""
 
     def __init__(self, words: list[str]) -> None:
-        import ahocorasick_rs
+        ahocorasick_rs = importlib.import_module("ahocorasick_rs")
 
         self._table = fold_table(Folding(), False)
         self.automaton = ahocorasick_rs.AhoCorasick([self._table.word(word) for word in words])
@@ -164,7 +165,7 @@ def _hundred_thousand(folder: Path) -> Iterator[Row]:
 
 
 def _short(ours: WordFilter, words: list[str]) -> Iterator[Row]:
-    import flashtext2
+    flashtext2 = importlib.import_module("flashtext2")
 
     flash = flashtext2.KeywordProcessor(case_sensitive=False)
     for word in words:
@@ -182,7 +183,7 @@ def _short(ours: WordFilter, words: list[str]) -> Iterator[Row]:
 
 
 def _loading(words: list[str], folder: Path) -> Iterator[Row]:
-    import ahocorasick
+    ahocorasick = importlib.import_module("ahocorasick")
 
     from service.words.automaton import Automaton, Profile, Words
 
