@@ -15,6 +15,7 @@ import hashlib
 import itertools
 import re
 import unicodedata
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Self
 
@@ -89,19 +90,20 @@ class Automaton:
     @classmethod
     def build(cls, profile: Profile, words: Words) -> Self:
         """Compile words, none of which may be empty."""
-        shards = [words.chars[start : start + SHARD] for start in range(0, len(words.chars), SHARD)]
-        return cls(profile, words, [Matcher(shard) for shard in shards], Trie.build(_symbols(words)))
+        trie = Trie.build(_symbols(words))  # first, as it takes the most memory while it is made
+        starts = range(0, len(words.chars), SHARD)
+        return cls(profile, words, [Matcher(words.chars[start : start + SHARD]) for start in starts], trie)
 
     def to_bytes(self) -> bytes:
         """What `from_bytes` takes, with its own checksum."""
         body = msgspec.msgpack.encode([FORMAT, [each.serialize() for each in self.matchers], self.trie.parts()])
-        return hashlib.sha256(body).digest() + body
+        return zlib.crc32(body).to_bytes(4, "big") + body
 
     @classmethod
     def from_bytes(cls, profile: Profile, words: Words, data: bytes) -> Self | None:
         """The same automaton again; None where the bytes are damaged or of another format."""
-        body = memoryview(data)[32:]
-        if hashlib.sha256(body).digest() != data[:32]:
+        body = memoryview(data)[4:]
+        if zlib.crc32(body) != int.from_bytes(data[:4], "big"):
             return None
         form, matchers, trie = msgspec.msgpack.decode(body, type=tuple[int, list[bytes], list[bytes]])
         if form != FORMAT:
@@ -120,8 +122,8 @@ class Automaton:
             found = [hit for hit in found if hit[2] not in self.counts]
         if places is None:
             return found
-        where = places.tolist()
-        pairs = [(where[start], where[end - 1] + 1, word) for start, end, word in found]
+        where = places.tolist() if len(found) * 8 > len(places) else places
+        pairs = [(int(where[start]), int(where[end - 1]) + 1, word) for start, end, word in found]
         return list(dict.fromkeys(pairs))  # `ß` folds to `ss`: the word `s` is found twice in it, and is one hit
 
     def _match(self, folded: str) -> list[Raw]:

@@ -39,6 +39,8 @@ from service.words.rules import (
 Named = tuple[int, Part, bool]
 """What a word stands for: a rule's place, which part of it, and whether spaces in it are its own."""
 DIRECTIONS: tuple[Direction, ...] = ("in", "out")
+MADE = 10_000
+"""Uses that are kept once made."""
 EXACT = ListOptions(
     folding=Folding(case=False, width=False, style=False, simplified=False, digits=False, invisible=False)
 )
@@ -100,6 +102,8 @@ class Uses:
         self._direction = direction
         self._first = array("q")
         self._more: dict[int, list[Named]] = {}
+        self._made: dict[int, tuple[Use, ...]] = {}
+        """What was asked for before; bounded."""
 
     def extend(self, first: array[int], more: dict[int, list[Named]]) -> None:
         """Uses of more things: the order of one rule for each, and all uses where there is more to say."""
@@ -107,10 +111,13 @@ class Uses:
         self._first += first
 
     def __getitem__(self, index: int) -> tuple[Use, ...]:
-        more = self._more.get(index)
-        if more is None:
-            return (self._use(self._first[index], "", False),)
-        return tuple(self._use(*named) for named in more)
+        made = self._made.get(index)
+        if made is None:
+            if len(self._made) >= MADE:
+                self._made.clear()
+            named = self._more.get(index) or [(self._first[index], "", False)]
+            made = self._made[index] = tuple(self._use(*each) for each in named)
+        return made
 
     def _use(self, order: int, part: Part, spaced: bool) -> Use:
         rule = self._rules[order]

@@ -84,10 +84,14 @@ class WordFilter:
     def _simply(self, text: str, engine: Engine, raws: list[Raw]) -> Checked:
         """The rest of a check where everything found is a hit and masks are `*`: a fifth of the cost of judging."""
         found = sorted(engine.candidates(raws))
-        masked = list(text)
+        masked: list[str] = []
+        at = 0
         for start, end, _, use in found:
-            if use.action != "flag":
-                masked[start:end] = MASK * (end - start)
+            if end > at and use.action != "flag":
+                masked.append(text[at:start])
+                masked.append(MASK * (end - max(at, start)))
+                at = end
+        masked.append(text[at:])
         return Checked(
             text=self._compiled.clean("".join(masked)),
             hits=[_hit(candidate, engine.direction) for candidate in found],

@@ -22,7 +22,9 @@ NOTHING = "\uffff"
 IRREGULAR = "\ufffe"
 SHORT = 32
 """Texts up to this many characters are folded by `str.translate`."""
-_IRREGULAR = ord(IRREGULAR)
+_DROPPED = ord(IRREGULAR)
+_SEVERAL = 0x1FFFE
+"""In the table: of what folds to nothing, and of what folds to several characters. Both are noncharacters."""
 _PLAIN_RANGES = ((0x3400, 0xA000), (0xAC00, 0xD7A4), (0xE000, 0xF900), (0x20000, 0xE0000), (0xE1000, 0x110000))
 """Where nothing but the Chinese table and pinyin change anything."""
 
@@ -57,9 +59,12 @@ class FoldTable:
                 return folded, None
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         mapped = self.table[codes]
-        if (mapped != _IRREGULAR).all():
+        kept = mapped != _DROPPED
+        if (mapped == _SEVERAL).any():
+            return self._several(text, mapped)
+        if kept.all():
             return mapped.tobytes().decode("utf-32-le"), None
-        return self._irregular(text, mapped)
+        return mapped[kept].tobytes().decode("utf-32-le"), np.flatnonzero(kept)
 
     @property
     def table(self) -> Codes:
@@ -68,17 +73,15 @@ class FoldTable:
             self._table = self._make_table()
         return self._table
 
-    def _irregular(self, text: str, mapped: Codes) -> tuple[str, Places]:
+    def _several(self, text: str, mapped: Codes) -> tuple[str, Places]:
         """Put in what irregular characters fold to. One step of Python for each of them."""
-        odd = np.flatnonzero(mapped == _IRREGULAR)
+        odd = np.flatnonzero((mapped == _DROPPED) | (mapped == _SEVERAL))
         lengths = np.ones(len(mapped), np.intp)
         pieces = [self.fold(text[place]) for place in odd.tolist()]
         lengths[odd] = [len(piece) for piece in pieces]
         places = np.repeat(np.arange(len(mapped)), lengths)
         whole = np.repeat(mapped, lengths)
-        filled = "".join(pieces)
-        if filled:
-            whole[whole == _IRREGULAR] = np.frombuffer(filled.encode("utf-32-le"), dtype="<u4")
+        whole[whole == _SEVERAL] = np.frombuffer("".join(pieces).encode("utf-32-le"), dtype="<u4")
         return whole.tobytes().decode("utf-32-le"), places
 
     def _fold(self, char: str) -> str:
@@ -102,7 +105,7 @@ class FoldTable:
         table[0xFFFE::0x10000] = table[0xFFFF::0x10000] = ord(NOTHING)
         for code in self._changing():
             folded = self.fold(chr(code))
-            table[code] = ord(folded) if len(folded) == 1 else _IRREGULAR
+            table[code] = ord(folded) if len(folded) == 1 else _SEVERAL if folded else _DROPPED
         return table
 
     def _changing(self) -> list[int]:

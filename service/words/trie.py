@@ -8,10 +8,10 @@ A symbol is a folded character and how often it must at least be repeated (1 whe
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Self
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -55,20 +55,30 @@ class Edges:
         return int(self._values[place])
 
 
-class Trie(msgspec.Struct, frozen=True):
+class Trie:
     """Words as paths. An edge is `node << 30 | symbol`; a step's answer is 0 for no such edge, else
     `node << 2 | ends << 1 | goes_on`."""
 
-    keys: Ints
-    """Hash table of edges, open addressing; -1 where empty."""
-    values: npt.NDArray[Any]
-    """Beside it: the step's answer."""
-    edges: Edges | dict[int, int]
-    """The same to look up in, whichever is better for the size."""
-    word_at: memoryview
-    """Node → index of the word that ends there, -1 for none."""
-    first: dict[int, int]
-    """Symbol → the step's answer from the root; the step that nearly every character takes."""
+    def __init__(self, keys: Ints, values: npt.NDArray[Any], word_at: npt.NDArray[np.int32]) -> None:
+        """`keys` is a hash table of edges with open addressing, -1 where empty; `values` has the answers beside."""
+        self._keys = keys
+        self._values = values
+        self.word_at = word_at.data
+        """Node → index of the word that ends there, -1 for none."""
+
+    @functools.cached_property
+    def edges(self) -> Edges | dict[int, int]:
+        """The edges to look up in, whichever way is better for their number. Made for the first stream."""
+        filled = np.flatnonzero(self._keys >= 0)
+        if len(filled) > _IN_DICT:
+            return Edges(self._keys, self._values)
+        return _dict(self._keys[filled], self._values[filled])
+
+    @functools.cached_property
+    def first(self) -> dict[int, int]:
+        """Symbol → the step's answer from the root; the step that nearly every character takes."""
+        root = (self._keys >= 0) & (self._keys < 1 << NODE)
+        return dict(zip(self._keys[root].tolist(), self._values[root].tolist(), strict=True))
 
     def step(self, node: int, of: int) -> int:
         """The answer for an edge."""
@@ -81,67 +91,53 @@ class Trie(msgspec.Struct, frozen=True):
         starts = np.cumsum(lengths) - lengths
         at = np.zeros(len(lengths), np.int64)
         edges: list[Ints] = []
-        targets: list[Ints] = []
         count = 1
         alive = np.flatnonzero(lengths > 0)
         for depth in range(int(lengths.max()) if len(lengths) else 0):
             unique, which = np.unique(at[alive] << NODE | symbols[starts[alive] + depth], return_inverse=True)
             at[alive] = count + which
             edges.append(unique)
-            targets.append(np.arange(count, count + len(unique)))
             count += len(unique)
             alive = alive[lengths[alive] > depth + 1]
         word_at = np.full(count, -1, np.int32)
         word_at[at] = np.arange(len(lengths))
         word_at[ROOT] = -1
+        del symbols, at, starts, alive
         keys = np.concatenate(edges) if edges else np.zeros(0, np.int64)
-        nodes = np.concatenate(targets) if targets else np.zeros(0, np.int64)
-        goes_on = np.zeros(count, np.int64)
-        goes_on[keys >> NODE] = 1
-        return cls.from_arrays(keys, nodes << 2 | (word_at[nodes] >= 0) << 1 | goes_on[nodes], word_at)
+        del edges
+        # Edges were made in the order of the nodes that they lead to: 1, 2, 3, …
+        values = np.arange(1, count, dtype=np.int64) << 2 | (word_at[1:] >= 0) << 1
+        goes_on = np.zeros(count, np.bool_)
+        goes_on[keys >> NODE] = True
+        values |= goes_on[1:]
+        return cls._hashed(keys, values, word_at)
 
     @classmethod
-    def from_arrays(cls, keys: Ints, values: Ints, word_at: npt.NDArray[np.int32]) -> Self:
-        """Lay the edges out as a hash table."""
+    def _hashed(cls, keys: Ints, values: Ints, word_at: npt.NDArray[np.int32]) -> Self:
+        """Lay the edges out as a hash table: all at once, each as far behind its own place as it must."""
         bits = max(4, int(2 * len(keys)).bit_length())
         table = np.full(1 << bits, -1, np.int64)
         beside = np.zeros(1 << bits, np.int64 if len(keys) and values.max() > 0x7FFFFFFF else np.int32)
-        left = np.arange(len(keys))
         places = (keys.astype(np.uint64) * np.uint64(_MIX) >> np.uint64(64 - bits)).astype(np.int64)
-        while len(left):
-            free = left[table[places[left]] == -1]
+        while len(keys):
+            free = table[places] == -1
             table[places[free]] = keys[free]  # of several for one place the last stays
-            left = left[table[places[left]] != keys[left]]
-            places[left] = places[left] + 1 & (1 << bits) - 1
-        filled = np.flatnonzero(table >= 0)
-        order = np.argsort(keys)
-        beside[filled] = values[order][np.searchsorted(keys[order], table[filled])]
-        return cls._of(table, beside, word_at)
-
-    @classmethod
-    def _of(cls, table: Ints, beside: npt.NDArray[Any], word_at: npt.NDArray[np.int32]) -> Self:
-        filled = table >= 0
-        found, answers = table[filled], beside[filled]
-        root = found < 1 << NODE
-        small = len(found) <= _IN_DICT
-        return cls(
-            keys=table,
-            values=beside,
-            edges=_dict(found, answers) if small else Edges(table, beside),
-            word_at=word_at.data,
-            first=dict(zip(found[root].tolist(), answers[root].tolist(), strict=True)),
-        )
+            settled = table[places] == keys
+            beside[places[settled]] = values[settled]
+            left = ~settled
+            keys, values, places = keys[left], values[left], places[left] + 1 & (1 << bits) - 1
+        return cls(table, beside, word_at)
 
     def parts(self) -> list[bytes]:
         """What `from_parts` takes."""
-        return [self.keys.tobytes(), self.values.dtype.str.encode(), self.values.tobytes(), self.word_at.tobytes()]
+        return [self._keys.tobytes(), self._values.dtype.str.encode(), self._values.tobytes(), self.word_at.tobytes()]
 
     @classmethod
     def from_parts(cls, parts: Sequence[bytes]) -> Self:
         """Without copying."""
         keys, kind, values, word_at = parts
         beside = np.frombuffer(values, np.dtype(kind.decode()))
-        return cls._of(np.frombuffer(keys, np.int64), beside, np.frombuffer(word_at, np.int32))
+        return cls(np.frombuffer(keys, np.int64), beside, np.frombuffer(word_at, np.int32))
 
 
 def _dict(keys: Ints, values: npt.NDArray[Any]) -> dict[int, int]:

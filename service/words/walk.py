@@ -119,14 +119,24 @@ class _RunWalk:
         """What they reached, each for a length of the run that is enough for it."""
 
     def feed(self, chunk: str, index: int, raws: list[Raw]) -> None:
-        symbols = self._symbols
+        symbols, edge, first = self._symbols, self._edge, self._first
         for char in chunk:
             of = symbols[char]
             if of > 0:
-                if of != self._of:
-                    self._open(of, index, raws)
-                else:
+                if of == self._of:
                     self._longer(index)
+                else:  # nearly always: `_open`, written out
+                    base = self._close(raws) if self._reached else []
+                    reached: list[Reached] = []
+                    for node, start in base:
+                        answer = edge(node | of, 0)
+                        if answer:
+                            reached.append((answer, start))
+                    answer = first(of, 0)
+                    if answer:
+                        reached.append((answer, index))
+                    self._of, self._length, self._start, self._last = of, 1, index, index
+                    self._base, self._reached = base, reached
             elif of < 0:
                 for part in self._fold(char):
                     of = ord(part) | ONCE
@@ -168,7 +178,8 @@ class _RunWalk:
                 found.append((start, self._last + 1, self._word_at[answer >> 2] + self._offset))
             if answer & 1:
                 base.append((answer >> 2 << NODE, start))
-        raws += dict.fromkeys(found)
+        if found:
+            raws += dict.fromkeys(found)
         return base
 
     def held_from(self, end: int) -> int:

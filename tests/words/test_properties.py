@@ -86,7 +86,7 @@ def streamed(words: WordFilter, chunks):
     return joined, stream.hits, stream.blocked
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rule_sets(), TEXT, st.lists(st.integers(0, 60), max_size=10))
 def test_every_way_to_cut_a_text_gives_the_same(rules, text, cuts):
     words = compile_rules(rules)
@@ -103,7 +103,7 @@ def test_every_way_to_cut_a_text_gives_the_same(rules, text, cuts):
 PLAIN = rule_sets(actions=("mask", "mask", "mask", "allow"), kinds=WORDS)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PLAIN, TEXT)
 def test_masking_twice_is_masking_once(rules, text):
     """But where a list skips noise, as the mask is noise to it: then the second time may only hide more."""
@@ -116,7 +116,7 @@ def test_masking_twice_is_masking_once(rules, text):
         assert twice == once
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PLAIN, rule_sets(actions=("mask",), kinds=WORDS, most=1), TEXT)
 def test_another_word_never_shows_what_was_hidden(rules, more, text):
     def hidden(rules):
