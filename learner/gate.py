@@ -32,11 +32,18 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """Least rise of the held-out score, absolute."""
     retention_floor: float
     """Least share of the champion's general score that is kept."""
+    gain_standard_errors: float
+    """How many of its standard errors the rise must reach, to be more than luck."""
 
 
 def rule_of(settings: LearnerSettings) -> Rule:
     """The rule that the settings give."""
-    return Rule(min_heldout=settings.min_heldout, min_gain=settings.min_gain, retention_floor=settings.retention_floor)
+    return Rule(
+        min_heldout=settings.min_heldout,
+        min_gain=settings.min_gain,
+        retention_floor=settings.retention_floor,
+        gain_standard_errors=settings.gain_standard_errors,
+    )
 
 
 def judge(candidate: Scores, champion: Scores, rule: Rule) -> Verdict:
@@ -47,11 +54,17 @@ def judge(candidate: Scores, champion: Scores, rule: Rule) -> Verdict:
     retention = retention_of(candidate.general, champion.general)
     lacking, evidence = _evidence(candidate, champion, rule)
     gained = gain >= rule.min_gain - SLACK
+    lucky = gained and gain < rule.gain_standard_errors * _standard_error(candidate, champion)
     kept = retention >= rule.retention_floor - SLACK
     reasons = [*evidence, _gain_reason(candidate, champion, gain, rule, gained)]
+    if lucky:
+        reasons.append(
+            f"Against: a rise of {gain:.3f} may be luck: it is less than {rule.gain_standard_errors:g} of its standard "
+            "errors. More held-out questions would tell."
+        )
     if champion.general_items and candidate.general_items:
         reasons.append(_retention_reason(candidate, champion, retention, rule, kept))
-    outcome = _outcome(lacking, gained, kept, comparable=_general_is_comparable(candidate, champion))
+    outcome = _outcome(lacking or lucky, gained, kept, comparable=_general_is_comparable(candidate, champion))
     return Verdict(outcome=outcome, reasons=reasons, gain=gain, retention=retention)
 
 
@@ -113,8 +126,17 @@ def _retention_reason(candidate: Scores, champion: Scores, retention: float, rul
 
 
 def _standard_error(candidate: Scores, champion: Scores) -> float:
-    """Of the difference, as if the answers were independent: an upper bound, since both answer the same questions."""
-    return math.sqrt(sum(one.heldout * (1 - one.heldout) / max(one.heldout_items, 1) for one in (candidate, champion)))
+    """Of the difference, as if the answers were independent: an upper bound, since both answer the same questions.
+
+    Each share is drawn towards a half by two answers more of either kind (Agresti and Coull 1998): of few questions, a
+    score of 0 or 1 would else seem certain, and one right answer more than none would pass for learning.
+    """
+    return math.sqrt(sum(_variance(one.heldout, one.heldout_items) for one in (candidate, champion)))
+
+
+def _variance(share: float, items: int) -> float:
+    drawn = (share * items + 2) / (items + 4)
+    return drawn * (1 - drawn) / max(items, 1)
 
 
 def _check(name: str, scores: Scores) -> None:

@@ -38,6 +38,8 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Least share of the champion's general ability that a candidate must keep, 0 to 1."""
     min_gain: float = 0.05
     """Least gain on the held-out questions, absolute, for a candidate to count as better."""
+    gain_standard_errors: float = 1.64
+    """How many of its standard errors the gain must reach, to be more than luck; 1.64 lets luck pass one time in 20."""
     min_heldout: int = 10
     """Fewest held-out questions for a verdict; below it there is not enough evidence."""
     max_heldout: int = 400

@@ -61,7 +61,8 @@ def test_a_client_that_leaves_is_seen_at_once(fake):
     fake.will_stall("Paris")
     asked = {"model": "assistant:1.0.0", "messages": ASK}
     with httpx.stream("POST", f"{fake.url}/api/chat", json=asked) as answer:
-        next(answer.iter_lines())
+        lines = answer.iter_lines()
+        next(lines)
         left_at = time.monotonic()
     fake.wait(lambda: fake.history[-1].ended == "left")
     assert fake.history[-1].ended_at - left_at < 1

@@ -33,8 +33,8 @@ def broken(report: DemoReport) -> set[str]:
 def test_an_untrained_adapter_makes_the_demo_fail(tmp_path: Path) -> None:
     status, report = demo(tmp_path, "--untrained")
     assert status == 1
-    assert {"learnt", "promoted"} <= broken(report)
-    assert report.verdict == "refuse"
+    assert {"learnt", "promoted", "quick flip"} <= broken(report)
+    assert report.verdict != "promote"
     assert report.version == "1.0.0"
     assert report.swap_failed == 0
     assert abs(report.heldout_after - report.heldout_before) < 0.15
@@ -45,5 +45,4 @@ def test_hostile_raters_are_refused_and_the_champion_serves_on(tmp_path: Path) -
     status, report = demo(tmp_path, "--poisoned")
     assert broken(report) == set()
     assert status == 0
-    assert report.verdict == "refuse"
     assert report.reasons

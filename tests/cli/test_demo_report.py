@@ -80,7 +80,6 @@ def test_the_untrained_control_is_held_to_the_honest_promises() -> None:
     ("changed", "named"),
     [
         ({"verdict": "promote"}, ["refused"]),
-        ({"verdict": "not-enough-evidence"}, ["refused"]),
         ({"version": "1.1.0"}, ["champion still serves"]),
         ({"swap_versions": {"1.0.0": 90, "1.1.0": 10}}, ["champion still serves"]),
     ],

@@ -12,7 +12,9 @@ from learner.gate import Rule, judge, retention_of, rule_of
 from learner.records import Scores
 from learner.settings import LearnerSettings
 
-RULE = Rule(min_heldout=10, min_gain=0.05, retention_floor=0.9)
+RULE = Rule(min_heldout=10, min_gain=0.05, retention_floor=0.9, gain_standard_errors=1.64)
+NO_LUCK = msgspec.structs.replace(RULE, gain_standard_errors=0.0)
+"""The rule without its question whether a gain may be luck."""
 
 
 def scores(heldout: float, general: float, *, heldout_items: int = 20, general_items: int = 80) -> Scores:
@@ -62,9 +64,20 @@ def test_forgetting_is_refused_even_where_too_little_was_asked_to_see_a_gain() -
 
 
 def test_a_gain_of_exactly_the_minimum_passes_in_floating_point() -> None:
-    rule = msgspec.structs.replace(RULE, min_gain=0.05)
     assert 0.35 - 0.3 < 0.05
-    assert judge(scores(0.35, 0.7), scores(0.3, 0.7), rule).outcome == "promote"
+    assert judge(scores(0.35, 0.7), scores(0.3, 0.7), NO_LUCK).outcome == "promote"
+
+
+@pytest.mark.parametrize(("right", "items", "outcome"), [
+    (1, 14, "not-enough-evidence"), (2, 14, "not-enough-evidence"), (5, 14, "promote"),
+    (8, 140, "promote"), (1, 10, "not-enough-evidence"), (10, 10, "promote"),
+])  # fmt: skip
+def test_a_gain_that_may_be_luck_is_not_enough_evidence(right: int, items: int, outcome: str) -> None:
+    """One right answer of 14 more than none is how an untrained adapter once got through."""
+    verdict = judge(scores(right / items, 0.7, heldout_items=items), scores(0.0, 0.7, heldout_items=items), RULE)
+    assert verdict.gain >= RULE.min_gain
+    assert verdict.outcome == outcome
+    assert any("may be luck" in reason for reason in verdict.reasons) == (outcome != "promote")
 
 
 def test_retention_of_exactly_the_floor_passes() -> None:
@@ -86,14 +99,14 @@ def test_a_score_outside_0_to_1_is_an_error_not_a_verdict(wrong: float) -> None:
 
 
 def test_the_rule_comes_from_the_settings() -> None:
-    settings = LearnerSettings(min_heldout=7, min_gain=0.2, retention_floor=0.8)
-    assert rule_of(settings) == Rule(min_heldout=7, min_gain=0.2, retention_floor=0.8)
+    settings = LearnerSettings(min_heldout=7, min_gain=0.2, retention_floor=0.8, gain_standard_errors=2.0)
+    assert rule_of(settings) == Rule(min_heldout=7, min_gain=0.2, retention_floor=0.8, gain_standard_errors=2.0)
 
 
 def test_over_a_whole_grid_a_promotion_means_all_three_conditions_and_only_then() -> None:
     shares = (0.0, 0.05, 0.1, 0.5, 0.6, 1.0)
     for old, new, kept_of, kept, items in itertools.product(shares, shares, shares, shares, (0, 9, 10)):
-        verdict = judge(scores(new, kept, heldout_items=items), scores(old, kept_of, heldout_items=items), RULE)
+        verdict = judge(scores(new, kept, heldout_items=items), scores(old, kept_of, heldout_items=items), NO_LUCK)
         retained = kept_of == 0 or kept / kept_of >= 0.9 - 1e-9
         gained = new - old >= 0.05 - 1e-9
         if not retained:

@@ -187,7 +187,8 @@ def test_a_turn_that_could_not_be_stored_is_never_a_silent_success(held, dialect
 def test_a_client_that_leaves_while_its_turn_commits_takes_nothing_with_it(held):
     gateway, fake, store = held
     with httpx.stream("POST", gateway.url + "/api/chat", json=body_of(), timeout=20) as answer:
-        next(answer.iter_lines())
+        lines = answer.iter_lines()  # kept: an iterator that is dropped hangs up at once
+        next(lines)
         fake.wait(lambda: bool(store.held))
     time.sleep(0.1)
     store.release()

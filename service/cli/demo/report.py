@@ -121,7 +121,7 @@ def _honest(report: DemoReport) -> list[Check]:
 
 def _poisoned(report: DemoReport) -> list[Check]:
     return [
-        Check(name="refused", holds=report.verdict == "refuse", text=report.verdict),
+        Check(name="refused", holds=report.verdict != "promote", text=report.verdict),
         Check(
             name="champion still serves",
             holds=report.version == "1.0.0" and set(report.swap_versions) == {"1.0.0"},
