@@ -50,7 +50,7 @@ class Connection:
         _claim(file)
         try:
             self._root = _attach(file, settings)
-        except BaseException:
+        except BaseException:  # interrupted as well: a claim without a connection would lock the file for good
             _release(file)
             raise
 
@@ -66,7 +66,7 @@ class Connection:
         try:
             cursor.execute(f"USE {DATABASE}")
             yield cursor
-        except Exception as error:
+        except Exception as error:  # raised on: it is only looked at, for whether the database broke
             self.note(error)
             raise
         finally:

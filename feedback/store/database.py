@@ -56,7 +56,7 @@ class Store:
             with connection.cursor() as cursor:
                 migrate(cursor, connection.file, migrations)
             return cls(connection, settings)
-        except BaseException:
+        except BaseException:  # interrupted as well: a store that nobody holds must not keep the file
             connection.close()
             raise
 
