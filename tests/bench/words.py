@@ -2,14 +2,14 @@
 
     python -m tests.bench.words [--json FILE]
 
-CPU time of one thread, the best of interleaved rounds. The peers are installed into a folder of the bench's own. LLM
-Guard's and LiteLLM's filters are not among them: they bring gigabytes of models and a whole proxy along, and know
-neither folding nor offsets. Texts and lists are made up, from characters as frequent as Zipf has them. Ours does more
-than the peers in each row: it makes hits and a masked text, they only find spans.
+CPU time of one thread, the best of interleaved rounds. The peers are installed into a folder of the bench's own,
+and LLM Guard's and LiteLLM's filters into venvs of theirs (see words_guards). Texts and lists are made up, from
+characters as frequent as Zipf has them. Ours does more than the peers in each row: it makes hits and a masked text.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import random
 import statistics
@@ -29,6 +29,7 @@ from service.words.filter import WordFilter, compile_rules
 from service.words.folding import fold_table
 from service.words.rules import Folding, ListOptions, Rule, RuleSet
 from tests.bench.report import Row, arguments, compared, figure, publish
+from tests.bench.words_guards import GUARDS, beside
 
 PEERS = ("pyahocorasick", "ahocorasick_rs", "flashtext2")
 ROUNDS = 7
@@ -41,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", folder, *PEERS], check=True)
         sys.path.append(folder)
-        rows = [*_hundred_thousand(Path(folder)), *_million(Path(folder))]
+        rows = [*_hundred_thousand(Path(folder)), *_guards(), *_million(Path(folder))]
     publish("words", rows, ["daachorse", "numpy", "google-re2", "opencc"], given.json)
 
 
@@ -215,6 +216,18 @@ def _streamed(how: str, words: WordFilter) -> Iterator[Row]:
     quiet = words.stream("out")
     held = sum(quiet.feed(chunk) != chunk for chunk in ["…… ", "，。", "\n\n", "？！"] * 100)
     yield _must(f"chunks held of text that begins no word, {how}", held, "chunks", at_most=0)
+
+
+def _guards() -> Iterator[Row]:
+    texts = {
+        "24 Chinese characters": sentences(4_000, 24, 3, mixed=False),
+        "1,000 mixed characters": sentences(60, 1_000, 2, mixed=True),
+    }
+    for guard in GUARDS:
+        for number in guard.numbers:
+            words = made_up(number, 1)
+            check = filter_of(words, ListOptions()).check
+            yield from beside(guard, words, functools.partial(check, direction="in"), texts)
 
 
 def _million(folder: Path) -> Iterator[Row]:
