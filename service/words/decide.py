@@ -12,10 +12,12 @@ filtered again, and keep a longer list from showing what a shorter one hid:
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from collections.abc import Iterable
 
-from service.words.engine import HIDING, Candidate, Engine
+from service.words.engine import HIDING, Candidate, Engine, Use
+from service.words.folding import fold_table
 from service.words.rules import Action
 from service.words.window import Window
 
@@ -53,6 +55,8 @@ class Decisions:
         """Something was found."""
         self.idle = False
         for candidate in found:
+            if candidate.use.rule.options.folding.radicals and not self._ends_with_characters(candidate):
+                continue
             if self._needs_boundaries(candidate):
                 self._unsure.append(candidate)
             else:
@@ -104,6 +108,15 @@ class Decisions:
         if not options.noise or candidate.use.spaced:
             return False
         return any(map(str.isspace, self._window.text(candidate.start, candidate.end)))
+
+    def _ends_with_characters(self, candidate: Candidate) -> bool:
+        """Whether a word of parts begins and ends where characters do: `奸` (`女干`) is not in `安干` (`宀女干`)."""
+        word, options = _word(candidate.use), candidate.use.rule.options
+        table = fold_table(options.folding, True)
+        folded = [table.word(text) for text in (self._window.text(candidate.start, candidate.end), word)]
+        if options.repeat:
+            folded = ["".join(char for char, _ in itertools.groupby(each)) for each in folded]
+        return not word or folded[0] == folded[1]
 
     def _settle(self, candidate: Candidate, frontier: Frontier) -> bool:
         """Admit what stands at boundaries, drop what doesn't; False if that can't be told yet."""
@@ -170,6 +183,13 @@ class Decisions:
             whole = candidate.use._replace(part="")
             heapq.heappush(self._hits, Candidate(min(others), candidate.end, candidate.order, whole))
         self._parts.append(candidate)
+
+
+def _word(use: Use) -> str:
+    """The word that was found; empty for a pattern."""
+    if use.rule.both is None:
+        return use.rule.word
+    return use.rule.both[use.part == "second"]
 
 
 class Selection:

@@ -52,7 +52,8 @@ class Folding(msgspec.Struct, frozen=True, kw_only=True):
     pinyin: bool = False
     """Chinese characters as their pinyin, so that homophones are one."""
     radicals: bool = False
-    """Chinese characters as the parts that they are split into."""
+    """Chinese characters as the parts that people split them into: `弓虽` and `强` are one, `氵` and `水` too. Not with
+    `pinyin`."""
 
 
 class ListOptions(msgspec.Struct, frozen=True, kw_only=True):
