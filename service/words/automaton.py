@@ -3,10 +3,6 @@
 Words are kept as paths of a trie too, for streams (`walk`). Where repeats fold, neighbouring equal characters are one
 character with a count: `asshole` is `a s² h o l e`, and hits wherever every count is at least the word's own.
 What is compiled can be kept as bytes and loaded in a fraction of the time.
-
-Where noise is skipped, the mask's own character is noise too, since people write `傻*冒`. It is the one case in which
-a filtered text may lose more when it is filtered again: `毛x主席`, with `x` hidden, becomes `毛*主席`, and that hits.
-To hide it the first time, a stream would have to hold back all text in front of every word that may begin.
 """
 
 from __future__ import annotations
@@ -112,9 +108,9 @@ class Automaton:
 
     def find(self, text: str) -> list[Raw]:
         """Every word in a text, overlapping ones too, by their ends."""
-        folded, places = self.table.text(text)
+        folded, places = self.table.text_and_places(text)
         if self.profile.repeat and _TWINS.search(folded):
-            return self._find_runs(folded, places)
+            return self._find_runs(folded, None if places is None else places())
         found = self._match(folded)
         if not found:
             return []
@@ -122,8 +118,8 @@ class Automaton:
             found = [hit for hit in found if hit[2] not in self.counts]
         if places is None:
             return found
-        where = places.tolist() if len(found) * 8 > len(places) else places
-        pairs = [(int(where[start]), int(where[end - 1]) + 1, word) for start, end, word in found]
+        where = places().data
+        pairs = [(where[start], where[end - 1] + 1, word) for start, end, word in found]
         return list(dict.fromkeys(pairs))  # `ß` folds to `ss`: the word `s` is found twice in it, and is one hit
 
     def _match(self, folded: str) -> list[Raw]:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import opencc
 
+from service.words.radicals import split_radicals
 from service.words.rules import Folding
 
 Fold = Callable[[str], str]
@@ -62,6 +63,7 @@ def folds(folding: Folding) -> list[Fold]:
         (folding.digits, digit_of),
         (folding.confusables, lambda char: _CONFUSABLES.get(char, char)),
         (folding.leet, lambda char: _LEET.get(char, char)),
+        (folding.radicals, _radicals),
         (folding.pinyin, _pinyin),
     ]
     return [fold for on, fold in chosen if on]
@@ -94,10 +96,12 @@ def is_wordish(char: str) -> bool:
     return code < 0x0E00 or 0x0F00 <= code < 0x1000 or 0x10A0 <= code < 0x1100 or 0x1E00 <= code < 0x2000
 
 
-def changed_outside_ranges(with_pinyin: bool) -> set[int]:
+def changed_outside_ranges(folding: Folding) -> set[int]:
     """The code points among Chinese characters that some fold changes; all others of them stay as they are."""
     changed = {ord(char) for char in _to_simplified()} | {ord(char) for char in _DIGITS}
-    return changed | set(_readings()) if with_pinyin else changed
+    if folding.radicals:
+        changed.update(map(ord, split_radicals()))
+    return changed | set(_readings()) if folding.pinyin else changed
 
 
 def _without_tags(char: str) -> str:
@@ -161,7 +165,14 @@ def _to_simplified() -> dict[str, str]:
     table = {before: after for before, after in zip(old, new, strict=True) if before != after}
     alike = {pair[0]: pair[1] for pair in _ALIKE_SIMPLIFIED.split()}
     table = {before: alike.get(after, after) for before, after in table.items()} | alike
+    # Either form may stand for both. The one of a single UTF-16 unit does, as such texts fold in half the time.
+    small = {after: before for before, after in table.items() if ord(before) < 1 << 16 <= ord(after)}
+    table = {before: small.get(after, after) for before, after in table.items()} | small
     return {before: table.get(after, after) for before, after in table.items() if before != table.get(after, after)}
+
+
+def _radicals(char: str) -> str:
+    return split_radicals().get(char, char)
 
 
 def _pinyin(char: str) -> str:

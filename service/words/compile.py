@@ -94,29 +94,29 @@ class _Group:
         self.orders.append(order)
 
 
-class Uses:
-    """What each thing that an engine finds is used for, made when asked: a million words are a million integers."""
+class Uses(dict[int, tuple[Use, ...]]):
+    """What each thing that an engine finds is used for, made when asked: a million words are a million integers.
+
+    The dict has what was asked for before; it is bounded.
+    """
 
     def __init__(self, rules: Sequence[Rule], direction: Direction) -> None:
+        super().__init__()
         self._rules = rules
         self._direction = direction
         self._first = array("q")
         self._more: dict[int, list[Named]] = {}
-        self._made: dict[int, tuple[Use, ...]] = {}
-        """What was asked for before; bounded."""
 
     def extend(self, first: array[int], more: dict[int, list[Named]]) -> None:
         """Uses of more things: the order of one rule for each, and all uses where there is more to say."""
         self._more.update((index + len(self._first), named) for index, named in more.items())
         self._first += first
 
-    def __getitem__(self, index: int) -> tuple[Use, ...]:
-        made = self._made.get(index)
-        if made is None:
-            if len(self._made) >= MADE:
-                self._made.clear()
-            named = self._more.get(index) or [(self._first[index], "", False)]
-            made = self._made[index] = tuple(self._use(*each) for each in named)
+    def __missing__(self, index: int) -> tuple[Use, ...]:
+        if len(self) >= MADE:
+            self.clear()
+        named = self._more.get(index) or [(self._first[index], "", False)]
+        made = self[index] = tuple(self._use(*each) for each in named)
         return made
 
     def _use(self, order: int, part: Part, spaced: bool) -> Use:
@@ -154,8 +154,8 @@ def _refuse(rule: Rule) -> None:
             f"{rule.rule}: the replacement has no letter, so that what stands around it would join up.",
             "Give a replacement with a letter, or mask without one.",
         )
-    if rule.options.folding.radicals:
-        raise InvalidWords(f"{rule.rule}: split radicals can't be folded in this release.", "Leave out `radicals`.")
+    if rule.options.folding.radicals and rule.options.folding.pinyin:
+        raise InvalidWords(f"{rule.rule}: no homophones of split characters.", "Fold `pinyin` in a list of its own.")
 
 
 def _texts(rule: Rule) -> Iterator[tuple[str, Part]]:
@@ -268,7 +268,7 @@ def _engine(direction: Direction, rules: list[Rule], made: list[_Made]) -> Engin
 
 def _is_simple(rule: Rule, direction: Direction) -> bool:
     options, action = rule.options, rule.act(direction)
-    if options.noise or options.whole_word or options.match != "overlap" or not rule.word:
+    if options.noise or options.whole_word or options.folding.radicals or options.match != "overlap" or not rule.word:
         return False
     return action == "flag" or (action in HIDING and rule.replacement is None)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, Protocol
 
 from service.words.automaton import Automaton, Raw
+from service.words.joints import Joints
 from service.words.patterns import PatternGroup
 from service.words.rules import Action, Direction, Rule
 from service.words.walk import Walk, walk
@@ -66,10 +67,15 @@ class Engine:
             self._offsets.append(offset)
             offset += automaton.size
         self.allows = allows
+        self._skipping = [automaton for automaton in automata if automaton.profile.noise]
 
     def walks(self) -> list[Walk]:
         """Fresh walks for a stream."""
         return [walk(automaton, offset) for automaton, offset in zip(self.automata, self._offsets, strict=True)]
+
+    def joints(self) -> Joints | None:
+        """What tells where a mask must part words; none where no list skips noise."""
+        return Joints(self._skipping) if self._skipping else None
 
     def find_words(self, text: str) -> list[Raw]:
         """Every word in a whole text."""

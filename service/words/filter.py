@@ -24,7 +24,7 @@ from service.words.rules import Action, Direction, Rule, RuleSet
 from service.words.window import Window
 
 
-class Hit(msgspec.Struct, frozen=True, kw_only=True):
+class Hit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One hit: which rule, what is done about it, where. Never the text."""
 
     rule: str
@@ -37,7 +37,7 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     severity: int = 0
 
 
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
+class Checked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A whole text after the filter."""
 
     text: str
@@ -83,20 +83,30 @@ class WordFilter:
 
     def _simply(self, text: str, engine: Engine, raws: list[Raw]) -> Checked:
         """The rest of a check where everything found is a hit and masks are `*`: a fifth of the cost of judging."""
-        found = sorted(engine.candidates(raws))
+        uses, direction = engine.uses, engine.direction
+        found = [(start, end, use.order, use) for start, end, word in raws for use in uses[word]]
+        found.sort()
         masked: list[str] = []
+        hits: list[Hit] = []
+        blocked = False
         at = 0
-        for start, end, _, use in found:
-            if end > at and use.action != "flag":
+        for start, end, _, (_, rule, action, _, _, _) in found:
+            hits.append(
+                Hit(
+                    rule=rule.rule, category=rule.category, action=action, direction=direction,
+                    start=start, end=end, severity=rule.severity,
+                )
+            )  # fmt: skip
+            if action == "flag":
+                continue
+            if action == "block":
+                blocked = True
+            if end > at:
                 masked.append(text[at:start])
                 masked.append(MASK * (end - max(at, start)))
                 at = end
         masked.append(text[at:])
-        return Checked(
-            text=self._compiled.clean("".join(masked)),
-            hits=[_hit(candidate, engine.direction) for candidate in found],
-            blocked=any(candidate.use.action == "block" for candidate in found),
-        )
+        return Checked(text=self._compiled.clean("".join(masked)), hits=hits, blocked=blocked)
 
     def _judged(self, text: str, engine: Engine, raws: list[Raw]) -> Checked:
         """The rest of a check, once it is known what words stand there."""
@@ -118,7 +128,7 @@ class StreamFilter:
         self._patterns = [group.walk() for group in engine.groups]
         self._decisions = Decisions(engine, self._window)
         self._selection = Selection()
-        self._renderer = Renderer(self._window, drop_hidden)
+        self._renderer = Renderer(self._window, drop_hidden, engine.joints())
         self._hits: list[Hit] = []
 
     @property

@@ -1,13 +1,15 @@
 """Folding whole texts and single characters by one table, with the way back to the original.
 
-Texts of some length go through numpy: a table from code point to folded code point over UTF-32. Short ones and ASCII go
-through `str.translate`, which costs less there. A character that folds to nothing or to several is irregular and takes
-a step of its own, only where one occurs. All ways must give the same.
+Texts of some length go through numpy: a table from code point to folded code point, over UTF-16 where no character
+needs two of its units (nearly always; its table fits into the cache), else over UTF-32. Short ones and ASCII go through
+`str.translate`, which costs less there. A character that folds to nothing or to several is irregular and takes a step
+of its own, only where one occurs. All ways must give the same.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ from service.words.characters import changed_outside_ranges, folds, is_noise
 from service.words.rules import Folding
 
 Codes = npt.NDArray[np.uint32]
+Units = npt.NDArray[np.uint16]
 Places = npt.NDArray[np.intp]
 NOTHING = "\uffff"
 """Stands for what can be in no word: half a surrogate pair, a noncharacter."""
@@ -23,10 +26,13 @@ IRREGULAR = "\ufffe"
 SHORT = 32
 """Texts up to this many characters are folded by `str.translate`."""
 _DROPPED = ord(IRREGULAR)
-_SEVERAL = 0x1FFFE
-"""In the table: of what folds to nothing, and of what folds to several characters. Both are noncharacters."""
+_SEVERAL = 0xFDD0
+"""In the tables: of what folds to nothing, and of what folds to several characters. Both are noncharacters, which no
+other character folds to."""
+_DROP = IRREGULAR
+_MANY = chr(_SEVERAL)
 _PLAIN_RANGES = ((0x3400, 0xA000), (0xAC00, 0xD7A4), (0xE000, 0xF900), (0x20000, 0xE0000), (0xE1000, 0x110000))
-"""Where nothing but the Chinese table and pinyin change anything."""
+"""Where nothing but the Chinese table, radicals and pinyin change anything."""
 
 
 class FoldTable:
@@ -35,10 +41,11 @@ class FoldTable:
     def __init__(self, folding: Folding, drop_noise: bool) -> None:
         self._folds = folds(folding)
         self._drop_noise = drop_noise
-        self._pinyin = folding.pinyin
+        self._folding = folding
         self._known: dict[str, str] = {}
         self._short = _Translation(self)
         self._table: Codes | None = None
+        self._units: Units | None = None
 
     def fold(self, char: str) -> str:
         """What one character counts as: nothing, one character or several."""
@@ -53,18 +60,31 @@ class FoldTable:
 
     def text(self, text: str) -> tuple[str, Places | None]:
         """A text folded, and for each folded character the index of its original; None where they are the same."""
+        folded, places = self.text_and_places(text)
+        return folded, None if places is None else places()
+
+    def text_and_places(self, text: str) -> tuple[str, Callable[[], Places] | None]:
+        """The same, for who needs the indices only where something is found."""
         if len(text) <= SHORT or text.isascii():
             folded = text.translate(self._short)
             if IRREGULAR not in folded:
                 return folded, None
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        mapped = self.table[codes]
-        kept = mapped != _DROPPED
+        encoded = text.encode("utf-16-le", "surrogatepass")
+        if len(encoded) == 2 * len(text):
+            units = self.units.take(np.frombuffer(encoded, "<u2"))
+            folded = str(units.data, "utf-16-le")
+            if _MANY not in folded:
+                if _DROP not in folded:
+                    return folded, None
+                return folded.replace(_DROP, ""), lambda: np.flatnonzero(units != _DROPPED)
+        mapped = self.table.take(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4"))
         if (mapped == _SEVERAL).any():
-            return self._several(text, mapped)
+            several, places = self._several(text, mapped)
+            return several, lambda: places
+        kept = mapped != _DROPPED
         if kept.all():
             return mapped.tobytes().decode("utf-32-le"), None
-        return mapped[kept].tobytes().decode("utf-32-le"), np.flatnonzero(kept)
+        return mapped[kept].tobytes().decode("utf-32-le"), lambda: np.flatnonzero(kept)
 
     @property
     def table(self) -> Codes:
@@ -72,6 +92,14 @@ class FoldTable:
         if self._table is None:
             self._table = self._make_table()
         return self._table
+
+    @property
+    def units(self) -> Units:
+        """The same for the 65,536 characters of one UTF-16 unit. A character beyond those counts as several here."""
+        if self._units is None:
+            small = self.table[: 1 << 16]
+            self._units = np.where(small >= 1 << 16, _SEVERAL, small).astype(np.uint16)
+        return self._units
 
     def _several(self, text: str, mapped: Codes) -> tuple[str, Places]:
         """Put in what irregular characters fold to. One step of Python for each of them."""
@@ -86,7 +114,7 @@ class FoldTable:
 
     def _fold(self, char: str) -> str:
         code = ord(char)
-        if 0xD800 <= code <= 0xDFFF or code & 0xFFFE == 0xFFFE:
+        if 0xD800 <= code <= 0xDFFF or code & 0xFFFE == 0xFFFE or code == _SEVERAL:
             return NOTHING
         text = char
         for _ in range(3):  # `⑸` is `5` after one round, `㊄` after two; a table of tables would be no simpler
@@ -101,7 +129,7 @@ class FoldTable:
 
     def _make_table(self) -> Codes:
         table = np.arange(0x110000, dtype=np.uint32)
-        table[0xD800:0xE000] = ord(NOTHING)
+        table[0xD800:0xE000] = table[_SEVERAL] = ord(NOTHING)
         table[0xFFFE::0x10000] = table[0xFFFF::0x10000] = ord(NOTHING)
         for code in self._changing():
             folded = self.fold(chr(code))
@@ -109,7 +137,7 @@ class FoldTable:
         return table
 
     def _changing(self) -> list[int]:
-        changing = changed_outside_ranges(self._pinyin)
+        changing = changed_outside_ranges(self._folding)
         low = 0
         for start, end in (*_PLAIN_RANGES, (0x110000, 0x110000)):
             changing.update(range(low, start))

@@ -11,6 +11,7 @@ from collections import deque
 
 from service.words.automaton import MASK
 from service.words.engine import HIDING, Candidate
+from service.words.joints import Joints
 from service.words.window import Window
 
 BLACK_FLAG = "\U0001f3f4"
@@ -26,8 +27,10 @@ LONGEST_FLAG = max(map(len, FLAGS))
 class Renderer:
     """Renders one text. `hide` in order of the text, then `show`."""
 
-    def __init__(self, window: Window, drop_hidden: bool) -> None:
+    def __init__(self, window: Window, drop_hidden: bool, joints: Joints | None) -> None:
+        """`joints`: where some list skips noise."""
         self._window = window
+        self._joints = joints
         self._tags = Tags() if drop_hidden else None
         self._covers: deque[tuple[int, int, str | None]] = deque()
         self._covered = 0
@@ -53,7 +56,9 @@ class Renderer:
                 shown.append(self._clean(text or ""))
             stop = min(end, until)
             if text is None:
-                shown.append(self._clean(MASK * (stop - self._at)))
+                shown.append(self._clean(self._mask(stop - self._at)))
+            elif self._joints is not None:
+                self._joints.part()
             self._at = stop
             self._window.release(stop)
             if stop < end:
@@ -66,7 +71,13 @@ class Renderer:
         if until <= self._at:
             return ""
         self._at = until
-        return self._clean(self._window.release(until))
+        text = self._window.release(until)
+        if self._joints is not None:
+            self._joints.add(text)
+        return self._clean(text)
+
+    def _mask(self, length: int) -> str:
+        return MASK * length if self._joints is None else self._joints.mask(length, MASK)
 
     def _clean(self, text: str) -> str:
         return text if self._tags is None else self._tags.drop(text)
@@ -81,7 +92,7 @@ class Tags:
 
     def drop(self, text: str) -> str:
         """The next piece of text without them."""
-        if self._held is None and not _SEEN.search(text):
+        if self._held is None and (_is_small(text) or not _SEEN.search(text)):
             return text
         shown = []
         for char in text:
@@ -102,3 +113,9 @@ class Tags:
         if len(self._held) >= LONGEST_FLAG:
             self._held = None
         return ""
+
+
+def _is_small(text: str) -> bool:
+    """Whether no character of a text needs two UTF-16 units, as every tag does; for long texts told faster than by a
+    search."""
+    return len(text) > 64 and len(text.encode("utf-16-le", "surrogatepass")) == 2 * len(text)

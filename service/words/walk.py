@@ -26,6 +26,9 @@ class Walk(Protocol):
     def held_from(self, end: int) -> int:
         """Where the longest end of the text that may still become a word, or a longer one, begins; `end` for none."""
 
+    def open_at(self) -> list[int]:
+        """Where each word began that the text may still become."""
+
     def end(self, raws: list[Raw]) -> None:
         """The text has ended."""
 
@@ -90,6 +93,9 @@ class _PlainWalk:
 
     def held_from(self, end: int) -> int:
         return min(self._active[0][1], end) if self._active else end
+
+    def open_at(self) -> list[int]:
+        return [start for _, start in self._active]
 
     def end(self, raws: list[Raw]) -> None:
         pass
@@ -197,6 +203,11 @@ class _RunWalk:
                 if began < end and self._edge(node | needed, 0):
                     end = began
         return end
+
+    def open_at(self) -> list[int]:
+        if self._of in self._needs:  # the run may have to be longer
+            return [start for _, start in (*self._base, *self._reached, (ROOT, self._start))]
+        return [start for answer, start in self._reached if answer & 1]
 
     def end(self, raws: list[Raw]) -> None:
         self._close(raws)

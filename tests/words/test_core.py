@@ -168,7 +168,6 @@ def test_a_hostile_pattern_is_harmless():
         Rule(rule="w:1", both=("a", "b"), action="allow"),
         Rule(rule="w:1", word="a", action="replace"),
         Rule(rule="w:1", word="a", replacement="--"),
-        Rule(rule="w:1", word="a", options=ListOptions(folding=Folding(radicals=True))),
     ],
 )
 def test_a_rule_that_makes_no_sense_is_refused_by_name(rule):

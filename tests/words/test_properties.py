@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 
 from feedback.errors import InvalidWords
 from service.words.filter import WordFilter, compile_rules
+from service.words.joints import BARRIER
 from service.words.rules import Folding, ListOptions, Rule, RuleSet
 
-LETTERS = "aAbcsßéｂⒷ①1一毛主席黃黄片三x"
+LETTERS = "aAbcsßéｂⒷ①1一毛主席黃黄片三x枪木仓架"
 ODD = "-.* *@\u200b\u0301\U000e0061\U0001f3f4\ud800\n[]"
 ALPHABET = LETTERS + ODD
 FLAG = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
 FRAGMENTS = [
     "毛主席", "毛-主席", "f.u.c.k", "aab", "ab", "aaab", "三黄片", "黄片", "a@b.cc", "a@b.cc ", "1.1.1.1",
-    "13800138000", "http://a.b", "[EMAIL]", "Ⓐⓑ", "a b", "毛x主席", "b**b", "ba", FLAG,
+    "13800138000", "http://a.b", "[EMAIL]", "Ⓐⓑ", "a b", "毛x主席", "b**b", "ba", FLAG, "木仓片", "架仓",
 ]  # fmt: skip
 PIECE = st.one_of(st.text(alphabet=ALPHABET, max_size=4), st.sampled_from(FRAGMENTS))
 TEXT = st.lists(PIECE, max_size=12).map("".join)
@@ -29,7 +30,9 @@ WORD = st.one_of(
 SELDOM = st.sampled_from([False] * 4 + [True])
 OPTIONS = st.builds(
     ListOptions,
-    folding=st.builds(Folding, case=st.booleans(), invisible=st.booleans(), digits=st.booleans(), leet=SELDOM),
+    folding=st.builds(
+        Folding, case=st.booleans(), invisible=st.booleans(), digits=st.booleans(), leet=SELDOM, radicals=SELDOM
+    ),
     noise=st.booleans(),
     repeat=st.booleans(),
     whole_word=st.sampled_from([False, False, True]),
@@ -106,14 +109,9 @@ PLAIN = rule_sets(actions=("mask", "mask", "mask", "allow"), kinds=WORDS)
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PLAIN, TEXT)
 def test_masking_twice_is_masking_once(rules, text):
-    """But where a list skips noise, as the mask is noise to it: then the second time may only hide more."""
     words = compile_rules(rules)
     once = words.check(text, "in").text
-    twice = words.check(once, "in").text
-    if any(rule.options.noise for rule in rules.rules):
-        assert all(new in (old, "*") for old, new in zip(once, twice, strict=True))
-    else:
-        assert twice == once
+    assert words.check(once, "in").text == once
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -139,8 +137,8 @@ def test_spans_index_the_original_and_the_mask_stands_there(rules, text):
     shown = {place for place, (old, new) in enumerate(zip(text, checked.text, strict=True)) if old == new}
     for hit in checked.hits:
         assert 0 <= hit.start < hit.end <= len(text)
-        assert set(checked.text[hit.start : hit.end]) == {"*"}
-    assert all(checked.text[place] == "*" for place in range(len(text)) if place not in shown)
+        assert set(checked.text[hit.start : hit.end]) <= {"*", BARRIER}
+    assert all(checked.text[place] in ("*", BARRIER) for place in range(len(text)) if place not in shown)
 
 
 @pytest.mark.parametrize("noise", [False, True])
