@@ -71,7 +71,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     result: RequestResult | None = None
 
 
-@put("/tokenizers/{sha256:str}", status_code=201, summary="Put a tokenizer", request_max_body_size=ARTEFACT_LIMIT_BYTES)
+@put(
+    "/tokenizers/{sha256:str}",
+    status_code=201,
+    summary="Put a tokenizer",
+    request_max_body_size=ARTEFACT_LIMIT_BYTES,
+    allow="operator",
+)
 async def put_tokenizer(request: AnyRequest, sha256: FromPath[str]) -> dict[str, str]:
     """Keep a base model's tokenizer.json under its hash, so that snapshots count in its tokens."""
     data = await request.body()
@@ -82,7 +88,7 @@ async def put_tokenizer(request: AnyRequest, sha256: FromPath[str]) -> dict[str,
     return {"sha256": sha256}
 
 
-@post("/snapshots", summary="Freeze the pool", request_max_body_size=ARTEFACT_LIMIT_BYTES)
+@post("/snapshots", summary="Freeze the pool", request_max_body_size=ARTEFACT_LIMIT_BYTES, allow="operator")
 async def freeze_pool(request: AnyRequest) -> Response[bytes]:
     """Freeze what can be learnt now and answer with the snapshot's manifest; the same content gives the same one."""
     parts = parts_of(request)
@@ -92,7 +98,7 @@ async def freeze_pool(request: AnyRequest) -> Response[bytes]:
     return Response(msgspec.json.encode(manifest), media_type="application/json")
 
 
-@get("/snapshots/{snapshot_id:str}", summary="One snapshot's manifest")
+@get("/snapshots/{snapshot_id:str}", summary="One snapshot's manifest", allow="operator")
 async def read_snapshot(request: AnyRequest, snapshot_id: FromPath[str]) -> Response[bytes]:
     """The manifest as it was written."""
     file = parts_of(request).data_dir / "snapshots" / snapshot_id / "manifest.json"
@@ -101,13 +107,13 @@ async def read_snapshot(request: AnyRequest, snapshot_id: FromPath[str]) -> Resp
     return Response(await asyncio.to_thread(file.read_bytes), media_type="application/json")
 
 
-@get("/pool", summary="What could be learnt from now")
+@get("/pool", summary="What could be learnt from now", allow="operator")
 async def read_pool(request: AnyRequest) -> dict[str, int]:
     """Counts by reason; lengths are estimated."""
     return await asyncio.to_thread(_pool_counts, parts_of(request))
 
 
-@get("/versions", summary="Aliases and registered versions")
+@get("/versions", summary="Aliases and registered versions", allow="operator")
 async def read_versions(request: AnyRequest) -> Versions:
     """What serves, and every version that is in the registry."""
     parts = parts_of(request)
@@ -116,7 +122,7 @@ async def read_versions(request: AnyRequest) -> Versions:
     )
 
 
-@post("/requests", status_code=202, summary="Ask the learner for a cycle, a promotion or a rollback")
+@post("/requests", status_code=202, summary="Ask the learner for a cycle, a promotion or a rollback", allow="operator")
 async def ask_learner(request: AnyRequest) -> Request:
     """Write a request file, which the learner takes up."""
     parts = parts_of(request)
@@ -128,7 +134,7 @@ async def ask_learner(request: AnyRequest) -> Request:
     return wish
 
 
-@get("/requests/{request_id:str}", summary="What came of a request")
+@get("/requests/{request_id:str}", summary="What came of a request", allow="operator")
 async def read_request(request: AnyRequest, request_id: FromPath[str]) -> Asked:
     """`waiting` until the learner has done it, then `done` with its result."""
     folder = parts_of(request).data_dir / "requests"
@@ -144,13 +150,13 @@ async def read_request(request: AnyRequest, request_id: FromPath[str]) -> Asked:
     raise UnknownRequest(f"There is no request {request_id[:100]!r}.", "POST /requests makes one.")
 
 
-@get("/cycles", summary="Cycles, newest first")
+@get("/cycles", summary="Cycles, newest first", allow="operator")
 async def read_cycles(request: AnyRequest) -> list[CycleState]:
     """Each cycle as its journal tells it."""
     return await asyncio.to_thread(_cycles, parts_of(request).data_dir / "journal")
 
 
-@get("/cycles/{cycle_id:str}", summary="One cycle")
+@get("/cycles/{cycle_id:str}", summary="One cycle", allow="operator")
 async def read_one_cycle(request: AnyRequest, cycle_id: FromPath[str]) -> CycleState:
     """The cycle as its journal tells it."""
     file = parts_of(request).data_dir / "journal" / f"{cycle_id}.jsonl"
@@ -159,7 +165,7 @@ async def read_one_cycle(request: AnyRequest, cycle_id: FromPath[str]) -> CycleS
     return await asyncio.to_thread(read_cycle, file)
 
 
-@post("/backups", summary="Back the store up")
+@post("/backups", summary="Back the store up", allow="operator")
 async def back_up(request: AnyRequest) -> dict[str, Any]:
     """Copy the whole store while it serves."""
     parts = parts_of(request)

@@ -33,7 +33,7 @@ class TurnWithVerdicts(msgspec.Struct, frozen=True, kw_only=True):
     annotations: list[Annotation]
 
 
-@post("/turns/{turn_id:str}/ratings", summary="Rate a turn")
+@post("/turns/{turn_id:str}/ratings", summary="Rate a turn", allow="user")
 async def rate(request: AnyRequest, turn_id: FromPath[str]) -> dict[str, str]:
     """A user's verdict: up or down, or stars. Rating again appends; the latest counts."""
     given = decode(await request.body(), RatingInput, InvalidRating)
@@ -44,7 +44,7 @@ async def rate(request: AnyRequest, turn_id: FromPath[str]) -> dict[str, str]:
     return {"rating_id": rating.rating_id, "turn_id": turn_id}
 
 
-@post("/turns/{turn_id:str}/annotations", summary="Annotate a turn")
+@post("/turns/{turn_id:str}/annotations", summary="Annotate a turn", allow="annotator")
 async def annotate(request: AnyRequest, turn_id: FromPath[str]) -> dict[str, str]:
     """A trained person's verdict, in one of three tiers."""
     given = decode(await request.body(), AnnotationInput, InvalidAnnotation)
@@ -57,13 +57,13 @@ async def annotate(request: AnyRequest, turn_id: FromPath[str]) -> dict[str, str
     return {"annotation_id": annotation.annotation_id, "turn_id": turn_id}
 
 
-@get("/turns/{turn_id:str}", summary="One turn with its ratings and annotations")
+@get("/turns/{turn_id:str}", summary="One turn with its ratings and annotations", allow="user")
 async def read_turn(request: AnyRequest, turn_id: FromPath[str]) -> TurnWithVerdicts:
     """The turn as it was stored."""
     return await asyncio.to_thread(_with_verdicts, parts_of(request).store, turn_id)
 
 
-@get("/turns", summary="Turns, oldest first")
+@get("/turns", summary="Turns, oldest first", allow="annotator")
 async def read_turns(request: AnyRequest, after: FromQuery[str] = "", limit: FromQuery[int] = 50) -> list[Turn]:
     """Up to `limit` (1 to 500) turns behind the id `after`; pass the last one's id to go on."""
     if not 1 <= limit <= PAGE_LIMIT:

@@ -14,13 +14,13 @@ from service.chat.asked import decode_object
 from service.parts import AnyRequest, parts_of
 
 
-@get("/api/version", summary="The upstream's version, in Ollama's dialect")
+@get("/api/version", summary="The upstream's version, in Ollama's dialect", allow="user")
 async def version(request: AnyRequest) -> dict[str, Any]:
     """What the upstream says of itself: clients look here for what it can do."""
     return await parts_of(request).upstream.fetch("GET", "/api/version")
 
 
-@get("/api/tags", summary="The models to chat with, in Ollama's dialect")
+@get("/api/tags", summary="The models to chat with, in Ollama's dialect", allow="user")
 async def tags(request: AnyRequest) -> dict[str, Any]:
     """The aliases, each with what the upstream says of its champion."""
     parts = parts_of(request)
@@ -29,7 +29,7 @@ async def tags(request: AnyRequest) -> dict[str, Any]:
     return {"models": [_tagged(name, alias, by_tag) for name, alias in sorted(parts.aliases.all().items())]}
 
 
-@post("/api/show", status_code=200, summary="One model, in Ollama's dialect")
+@post("/api/show", status_code=200, summary="One model, in Ollama's dialect", allow="user")
 async def show(request: AnyRequest) -> dict[str, Any]:
     """What the upstream says of the alias's champion."""
     parts = parts_of(request)
@@ -41,14 +41,14 @@ async def show(request: AnyRequest) -> dict[str, Any]:
     return await parts.upstream.fetch("POST", "/api/show", msgspec.json.encode({"model": alias.champion.tag}))
 
 
-@get("/v1/models", summary="The models to chat with, in OpenAI's dialect")
+@get("/v1/models", summary="The models to chat with, in OpenAI's dialect", allow="user")
 async def models(request: AnyRequest) -> dict[str, Any]:
     """The aliases."""
     aliases = parts_of(request).aliases.all()
     return {"object": "list", "data": [_model(name, alias) for name, alias in sorted(aliases.items())]}
 
 
-@get("/v1/models/{name:str}", summary="One model, in OpenAI's dialect")
+@get("/v1/models/{name:str}", summary="One model, in OpenAI's dialect", allow="user")
 async def model(request: AnyRequest, name: FromPath[str]) -> dict[str, Any]:
     """The alias."""
     return _model(*parts_of(request).aliases.find(name))

@@ -15,7 +15,7 @@ from service.parts import AnyRequest, Parts, parts_of
 CONVERSATION_HEADER = "x-conversation-id"
 
 
-@post("/api/chat", status_code=200, summary="Chat, in Ollama's dialect")
+@post("/api/chat", status_code=200, summary="Chat, in Ollama's dialect", allow="user")
 async def chat_in_ollamas(request: AnyRequest) -> ChatAnswer:
     """NDJSON, streamed unless `"stream": false`. The last line carries `turn_id`."""
     parts = parts_of(request)
@@ -24,7 +24,7 @@ async def chat_in_ollamas(request: AnyRequest) -> ChatAnswer:
     return ChatAnswer(exchange, OllamaVoice(asked.model), parts.upstream, parts.store, parts.words)
 
 
-@post("/v1/chat/completions", status_code=200, summary="Chat, in OpenAI's dialect")
+@post("/v1/chat/completions", status_code=200, summary="Chat, in OpenAI's dialect", allow="user")
 async def chat_in_openais(request: AnyRequest) -> ChatAnswer:
     """One JSON object, or SSE with `"stream": true`. The object and the finishing chunk carry `turn_id`."""
     parts = parts_of(request)

@@ -30,7 +30,7 @@ async def chat_page(request: AnyRequest) -> Response[bytes]:
     return Response(body, headers=HEADERS, media_type="text/html; charset=utf-8")
 
 
-@get("/page/{name:str}", summary="A file of the chat page", include_in_schema=False)
+@get("/page/{name:str}", summary="A file of the chat page", include_in_schema=False, allow="anybody")
 async def page_file(name: FromPath[str]) -> Response[bytes]:
     """Its style sheet or its script."""
     if name not in TYPES:

@@ -52,7 +52,7 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     blocked: bool
 
 
-@get("/words", summary="The word lists, the last load and what hit")
+@get("/words", summary="The word lists, the last load and what hit", allow="operator")
 async def read_words(request: AnyRequest, top: FromQuery[int] = 100) -> WordState:
     """Lists with their counts and options, the last error, and the statistics since the start with `top` rules."""
     if not 0 <= top <= TOP_LIMIT:
@@ -60,7 +60,12 @@ async def read_words(request: AnyRequest, top: FromQuery[int] = 100) -> WordStat
     return parts_of(request).words.state(top)
 
 
-@put("/words", summary="Load the lists again, or change several at once", request_max_body_size=LIST_LIMIT_BYTES)
+@put(
+    "/words",
+    summary="Load the lists again, or change several at once",
+    request_max_body_size=LIST_LIMIT_BYTES,
+    allow="operator",
+)
 async def put_words(request: AnyRequest) -> WordState:
     """No body: read the files again now. `{"lists": {name: content or null}}`: put them in place, all or none."""
     words = parts_of(request).words
@@ -73,7 +78,7 @@ async def put_words(request: AnyRequest) -> WordState:
     return words.state(0)
 
 
-@put("/words/{name:str}", summary="Replace one list", request_max_body_size=LIST_LIMIT_BYTES)
+@put("/words/{name:str}", summary="Replace one list", request_max_body_size=LIST_LIMIT_BYTES, allow="operator")
 async def put_list(request: AnyRequest, name: FromPath[str]) -> WordState:
     """The body is the file's new content, whole; it serves once it was read, compiled and written."""
     words = parts_of(request).words
@@ -81,7 +86,7 @@ async def put_list(request: AnyRequest, name: FromPath[str]) -> WordState:
     return words.state(0)
 
 
-@post("/words/check", status_code=200, summary="What the filter would do with a text")
+@post("/words/check", status_code=200, summary="What the filter would do with a text", allow="operator")
 async def check_text(request: AnyRequest) -> CheckResult:
     """Nothing is stored, counted or logged."""
     given = decode(await request.body(), CheckInput, InvalidInput)
