@@ -20,7 +20,7 @@ HEADERS = {
 }
 
 
-@route("/", http_method=["GET", "HEAD"], summary="The chat page", include_in_schema=False)
+@route("/", http_method=["GET", "HEAD"], summary="The chat page", include_in_schema=False, allow="anybody")
 async def chat_page(request: AnyRequest) -> Response[bytes]:
     """The page, in Chinese for a browser that prefers it. Ollama's clients ask HEAD here whether anybody is up."""
     language = page_language(request.headers.get("accept-language", ""))
