@@ -69,6 +69,11 @@ class Engine:
         self.allows = allows
         self._skipping = [automaton for automaton in automata if automaton.profile.noise]
 
+    def warm(self) -> None:
+        """Make what is otherwise made for the first texts."""
+        for automaton in self.automata:
+            automaton.warm()
+
     def walks(self) -> list[Walk]:
         """Fresh walks for a stream."""
         return [walk(automaton, offset) for automaton, offset in zip(self.automata, self._offsets, strict=True)]
