@@ -76,6 +76,10 @@ class Automaton:
         self.profile = profile
         self.size = len(words.chars)
         self.counts = words.counts
+        masked = [each for each in words.chars if MASK in each]
+        self.has_masks = bool(masked)
+        """Whether some word has `*` in it, as the mask has."""
+        self.opens_with_mask = any(each[0] == MASK for each in masked)
         self.needs = _needs(words)
         """Symbol of a character (once) → how often some word needs it in a row, where that is more than once."""
         self.table: FoldTable = fold_table(profile.folding, profile.noise)

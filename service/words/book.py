@@ -185,6 +185,8 @@ class WordBook:
             rules, users = self._filter.estate()
             self._take(made, began)
             self._seen = self._mark(signature)
+            if self._rules > LARGE:
+                gc.freeze()  # nor do they become any later; `server` unfreezes at the end
             self._freeing = asyncio.create_task(_free(rules, users))
 
     def _take(self, made: tuple[Loaded, WordFilter], began: float) -> None:
@@ -252,7 +254,6 @@ def _polite() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()  # nor later
         gc.enable()
         sys.setswitchinterval(before)
 

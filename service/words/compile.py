@@ -280,6 +280,7 @@ def _engine(direction: Direction, rules: list[Rule], made: list[_Made]) -> Engin
         number += len(patterns)
     allows = any(rule.holds_in(direction) and rule.act(direction) == "allow" for rule in rules)
     simple = not groups and all(_is_simple(rule, direction) for rule in rules)
+    simple = simple and not any(each.automaton.has_masks for each in here)
     return Engine(direction, [each.automaton for each in here], uses, groups, allows=allows, simple=simple)
 
 
