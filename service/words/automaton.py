@@ -76,6 +76,10 @@ class Automaton:
         self.profile = profile
         self.size = len(words.chars)
         self.counts = words.counts
+        masked = [each for each in words.chars if MASK in each]
+        self.has_masks = bool(masked)
+        """Whether some word has `*` in it, as the mask has."""
+        self.opens_with_mask = any(each[0] == MASK for each in masked)
         self.needs = _needs(words)
         """Symbol of a character (once) → how often some word needs it in a row, where that is more than once."""
         self.table: FoldTable = fold_table(profile.folding, profile.noise)
@@ -89,6 +93,11 @@ class Automaton:
         trie = Trie.build(_symbols(words))  # first, as it takes the most memory while it is made
         starts = range(0, len(words.chars), SHARD)
         return cls(profile, words, [Matcher(words.chars[start : start + SHARD]) for start in starts], trie)
+
+    def warm(self) -> None:
+        """Make what the first stream and the first long text would otherwise wait for."""
+        self.trie.warm()
+        self.table.warm()
 
     def to_bytes(self) -> bytes:
         """What `from_bytes` takes, with its own checksum."""
@@ -189,8 +198,15 @@ def _needs(words: Words) -> dict[int, int]:
 
 
 def _symbols(words: Words) -> tuple[Ints, Ints]:
-    lengths = np.fromiter(map(len, words.chars), np.int64, len(words.chars))
-    symbols = np.frombuffer("".join(words.chars).encode("utf-32-le"), "<u4").astype(np.int64) | ONCE
+    lengths = np.empty(len(words.chars), np.int64)
+    pieces = []
+    for start in range(0, len(words.chars), SLICE):
+        some = words.chars[start : start + SLICE]
+        lengths[start : start + SLICE] = np.fromiter(map(len, some), np.int64, len(some))
+        pieces.append(np.frombuffer("".join(some).encode("utf-32-le"), "<u4"))
+    symbols = np.concatenate(pieces, dtype=np.int64)
+    del pieces
+    symbols |= ONCE
     ends = np.cumsum(lengths)
     for index, counts in words.counts.items():
         pairs = zip(words.chars[index], counts, strict=True)

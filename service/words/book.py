@@ -12,10 +12,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import gc
 import logging
 import re
+import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+import weakref
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,9 +27,11 @@ from feedback.errors import InvalidInput, InvalidWords, StoreUnavailable
 from feedback.files import replace_file, sync_folder
 from feedback.mint import now
 from feedback.turns import FilterHit
+from service.words.automaton import SLICE
+from service.words.engine import Engine
 from service.words.filter import WordFilter
 from service.words.lists import SUFFIXES
-from service.words.rules import RuleSet
+from service.words.rules import Rule, RuleSet
 from service.words.sources import OPTIONS_FILE, ListInfo, Loaded, PolicyTable, Sources, Stamp
 from service.words.statistics import Report, Statistics
 
@@ -38,6 +43,9 @@ LOGGED_HITS = 100
 """Hits of one text that get a line of their own in the log; the last line says how many more there were."""
 
 
+FREE_EVERY_S = 0.5
+SWITCH_S = 0.0005
+"""How long the thread that loads keeps others waiting, in seconds; Python's own default is ten times that."""
 KEPT_COMPILED = 16
 """Compiled lists that are kept for the next start."""
 
@@ -79,6 +87,7 @@ class WordBook:
         self.statistics = Statistics()
         self._sources = sources
         self._changing = asyncio.Lock()
+        self._freeing: asyncio.Task[None] | None = None
         self._error: LoadError | None = None
         began, signature = time.perf_counter(), sources.signature()
         self._take(_load(sources, {}, cache, starting=True), began)
@@ -158,7 +167,8 @@ class WordBook:
             signature = await asyncio.to_thread(self._sources.signature)
             overlay = self._overlay(lists)
             try:
-                made = await asyncio.to_thread(_load, self._sources, overlay, self._cache)
+                with _polite():
+                    made = await asyncio.to_thread(_load, self._sources, overlay, self._cache)
             except InvalidWords as error:
                 if not overlay:
                     self._seen = self._mark(signature)
@@ -172,10 +182,12 @@ class WordBook:
                     stamp for stamps, ours in ((signature, False), (written, True))
                     for stamp in stamps if (stamp[0] in overlay) is ours
                 )  # fmt: skip
-            old = [self._filter]
+            rules, users = self._filter.estate()
             self._take(made, began)
             self._seen = self._mark(signature)
-            await asyncio.to_thread(old.clear)  # a million rules take a while to free: not on the event loop
+            if self._rules > LARGE:
+                gc.freeze()  # nor do they become any later; `server` unfreezes at the end
+            self._freeing = asyncio.create_task(_free(rules, users))
 
     def _take(self, made: tuple[Loaded, WordFilter], began: float) -> None:
         self._loaded, self._filter = made
@@ -227,9 +239,35 @@ def _load(
     except OSError as error:  # the cache is a convenience: a full disk must not stop a list
         log.warning("words-not-kept", extra={"fields": {"type": type(error).__qualname__}})
         made = WordFilter(loaded.rules)
+    made.warm()
     if cache is not None:
         _prune(cache)
     return msgspec.structs.replace(loaded, rules=RuleSet(rules=[])), made
+
+
+@contextlib.contextmanager
+def _polite() -> Iterator[None]:
+    """While a list is loaded in a thread, let requests have the interpreter ten times as soon as they ask for it."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    gc.disable()  # to look through a million words for garbage, which they are not, takes a fifth of a second
+    try:
+        yield
+    finally:
+        gc.enable()
+        sys.setswitchinterval(before)
+
+
+async def _free(rules: list[Rule], users: Sequence[weakref.ref[Engine]]) -> None:
+    """Free the rules of a filter that serves no more, once the requests that began with it are over.
+
+    To free a million of them at once, as Python would, holds up everybody for a tenth of a second.
+    """
+    while any(user() is not None for user in users):  # noqa: ASYNC110  what frees an engine is no coroutine
+        await asyncio.sleep(FREE_EVERY_S)
+    while rules:
+        del rules[-SLICE:]
+        await asyncio.sleep(0.01)
 
 
 def _prune(cache: Path) -> None:

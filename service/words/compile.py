@@ -12,13 +12,14 @@ import datetime as dt
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from feedback.errors import InvalidWords
 from feedback.files import replace_file
 from feedback.mint import now
-from service.words.automaton import Automaton, Profile, Words, digest, fold_words
+from service.words.automaton import SLICE, Automaton, Profile, Words, digest, fold_words
 from service.words.characters import is_noise
 from service.words.detectors import detector, label
 from service.words.engine import HIDING, Engine, Part, Use
@@ -41,6 +42,8 @@ Named = tuple[int, Part, bool]
 DIRECTIONS: tuple[Direction, ...] = ("in", "out")
 MADE = 10_000
 """Uses that are kept once made."""
+PARTS = 64
+"""Dicts in place of one of a million words: while one grows, nobody else is served."""
 EXACT = ListOptions(
     folding=Folding(case=False, width=False, style=False, simplified=False, digits=False, invisible=False)
 )
@@ -51,6 +54,8 @@ class Compiled(msgspec.Struct, frozen=True):
     """A rule set, ready."""
 
     engines: dict[Direction, Engine]
+    rules: list[Rule]
+    """In force, labels among them."""
     drop_hidden: bool
     changes_on: dt.date | None
 
@@ -62,17 +67,19 @@ class Compiled(msgspec.Struct, frozen=True):
 def compiled(rule_set: RuleSet, cache: Path | None = None, today: dt.date | None = None) -> Compiled:
     """Compile the rules that are in force. Raises InvalidWords with the rule's name."""
     today = today or now().date()
-    holding = [rule for rule in rule_set.rules if rule.holds(today)]
+    holding = rule_set.rules
+    if not all(rule.holds(today) for rule in holding):
+        holding = [rule for rule in holding if rule.holds(today)]
     for rule in holding:
         _refuse(rule)
     shown = dict.fromkeys(_labels(holding))
-    rules = holding + [
-        Rule(rule=f"label:{n}", word=text, action="allow", options=EXACT) for n, text in enumerate(shown)
-    ]
+    labels = [Rule(rule=f"label:{n}", word=text, action="allow", options=EXACT) for n, text in enumerate(shown)]
+    rules = holding + labels if labels else holding
     groups = {profile: group for profile, group in _groups(rules).items() if group.texts}
     made = [_make(profile, group, rules, cache) for profile, group in groups.items()]
     return Compiled(
         engines={direction: _engine(direction, rules, made) for direction in DIRECTIONS},
+        rules=rules,
         drop_hidden=rule_set.drop_hidden,
         changes_on=_changes(rule_set.rules, today),
     )
@@ -206,7 +213,7 @@ def _own_noise(rule: Rule, text: str) -> str:
 
 
 def _make(profile: Profile, group: _Group, rules: list[Rule], cache: Path | None) -> _Made:
-    words: dict[tuple[str, tuple[int, ...]] | str, int] = {}
+    known: list[dict[tuple[str, tuple[int, ...]] | str, int]] = [{} for _ in range(PARTS)]
     made = Words([], {})
     first = array("q")
     more: dict[int, list[Named]] = {}
@@ -215,7 +222,8 @@ def _make(profile: Profile, group: _Group, rules: list[Rule], cache: Path | None
         if not chars or len(chars) > MAX_WORD or (counts and max(counts) > MAX_WORD):
             reason = f"longer than {MAX_WORD} characters" if chars else "nothing is left of it when folded"
             raise InvalidWords(f"{rules[order].rule}: {reason}.", "Change the word, or switch a folding off.")
-        index = words.setdefault((chars, counts) if counts else chars, len(words))
+        key = (chars, counts) if counts else chars
+        index = known[hash(key) % PARTS].setdefault(key, len(first))
         named = (order, *group.special.get(place, ("", False)))
         if index < len(first):
             more.setdefault(index, [(first[index], "", False)]).append(named)
@@ -226,9 +234,18 @@ def _make(profile: Profile, group: _Group, rules: list[Rule], cache: Path | None
             made.counts[index] = counts
         if place in group.special:
             more[index] = [named]
-    del words
-    group.texts.clear()
-    return _Made(_automaton(profile, made, cache), first, more)
+    while known:
+        known.pop()  # one by one, and texts by slices: to free a million at once would hold others up
+    let_go(group.texts)
+    automaton = _automaton(profile, made, cache)
+    let_go(made.chars)
+    return _Made(automaton, first, more)
+
+
+def let_go(items: list[Any]) -> None:
+    """Empty a long list by slices, so that others are served meanwhile."""
+    while items:
+        del items[-SLICE:]
 
 
 def _automaton(profile: Profile, words: Words, cache: Path | None) -> Automaton:
@@ -263,6 +280,7 @@ def _engine(direction: Direction, rules: list[Rule], made: list[_Made]) -> Engin
         number += len(patterns)
     allows = any(rule.holds_in(direction) and rule.act(direction) == "allow" for rule in rules)
     simple = not groups and all(_is_simple(rule, direction) for rule in rules)
+    simple = simple and not any(each.automaton.has_masks for each in here)
     return Engine(direction, [each.automaton for each in here], uses, groups, allows=allows, simple=simple)
 
 

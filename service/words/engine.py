@@ -67,15 +67,21 @@ class Engine:
             self._offsets.append(offset)
             offset += automaton.size
         self.allows = allows
-        self._skipping = [automaton for automaton in automata if automaton.profile.noise]
+        self._mistakable = [each for each in automata if each.profile.noise or each.has_masks]
+        """Those to which a mask may look like a part of a word."""
+
+    def warm(self) -> None:
+        """Make what is otherwise made for the first texts."""
+        for automaton in self.automata:
+            automaton.warm()
 
     def walks(self) -> list[Walk]:
         """Fresh walks for a stream."""
         return [walk(automaton, offset) for automaton, offset in zip(self.automata, self._offsets, strict=True)]
 
     def joints(self) -> Joints | None:
-        """What tells where a mask must part words; none where no list skips noise."""
-        return Joints(self._skipping) if self._skipping else None
+        """What tells where a mask must part words; none where no mask can be part of one."""
+        return Joints(self._mistakable) if self._mistakable else None
 
     def find_words(self, text: str) -> list[Raw]:
         """Every word in a whole text."""

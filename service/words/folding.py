@@ -101,6 +101,10 @@ class FoldTable:
             self._units = np.where(small >= 1 << 16, _SEVERAL, small).astype(np.uint16)
         return self._units
 
+    def warm(self) -> None:
+        """Make both tables now."""
+        self.units.any()
+
     def _several(self, text: str, mapped: Codes) -> tuple[str, Places]:
         """Put in what irregular characters fold to. One step of Python for each of them."""
         odd = np.flatnonzero((mapped == _DROPPED) | (mapped == _SEVERAL))

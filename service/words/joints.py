@@ -1,9 +1,10 @@
-"""Where a mask must not be skipped as noise, so that a text that was filtered stays as it is when it is filtered again.
+"""Where a mask must not look like a part of a word, so that a filtered text stays as it is when it is filtered again.
 
 Where a list skips noise, `*` is noise too, since people write `傻*冒`. So `毛x主席` with `x` hidden would be `毛*主席`,
 and that hits. To hide it all the first time, a stream would have to hold back all text in front of every word that may
 begin. Instead the mask of a word that stands right behind the beginning of another one starts with a letter that looks
 like an asterisk: a letter parts what noise does not. It opens no new way round the filter: any letter parts words.
+The same holds for words that have `*` in them (`f**k`); where one even begins with it, all of a mask is such letters.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ LOOK_BACK = 1_024
 
 
 class Joints:
-    """The text since the last mask, and whether a word that skips noise may go on over what comes next."""
+    """The text since the last mask, and whether a word may go on over a mask that comes next."""
 
     def __init__(self, automata: Sequence[Automaton]) -> None:
-        """`automata`: those that skip noise."""
+        """`automata`: those that skip noise or have words with `*`."""
         self._automata = automata
+        self._all = any(automaton.opens_with_mask for automaton in automata)
         self._pieces: list[str] = []
         self._length = 0
 
@@ -40,6 +42,8 @@ class Joints:
         """What a word of so many characters is masked with that comes next, and all text before it is done with."""
         text = self._text()
         self._keep("")
+        if self._all:
+            return BARRIER * length
         if text and any(_is_open(automaton, text) for automaton in self._automata):
             return BARRIER + char * (length - 1)
         return char * length

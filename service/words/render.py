@@ -28,7 +28,7 @@ class Renderer:
     """Renders one text. `hide` in order of the text, then `show`."""
 
     def __init__(self, window: Window, drop_hidden: bool, joints: Joints | None) -> None:
-        """`joints`: where some list skips noise."""
+        """`joints`: where a mask may look like a part of a word."""
         self._window = window
         self._joints = joints
         self._tags = Tags() if drop_hidden else None

@@ -145,7 +145,8 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
             table = msgspec.structs.replace(table, fold=INDUCEMENT_FOLD) if table.fold is None else table
             lists.append(_read(INDUCEMENT, "shipped", table, over))
         _refuse_unknown(tables, [info for info, _ in lists], self.folder)
-        every = [rule for _, rules in lists for rule in rules]
+        read = [rules for _, rules in lists if rules]
+        every = read[0] if len(read) == 1 else [rule for rules in read for rule in rules]
         in_force = [rule for rule in every if rule.holds(today)] if any(map(_dated, every)) else every
         return Loaded(
             rules=RuleSet(rules=apply_policy(in_force, tables.policy, self.folder), drop_hidden=tables.drop_hidden),

@@ -80,6 +80,11 @@ class Trie:
         root = (self._keys >= 0) & (self._keys < 1 << NODE)
         return dict(zip(self._keys[root].tolist(), self._values[root].tolist(), strict=True))
 
+    def warm(self) -> None:
+        """Make both now."""
+        self.edges.get(0, 0)
+        self.first.get(0)
+
     def step(self, node: int, of: int) -> int:
         """The answer for an edge."""
         return self.edges.get(node << NODE | of, 0)

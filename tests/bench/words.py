@@ -131,7 +131,7 @@ class Rust:
         found = self.automaton.find_matches_as_indexes(folded, overlapping=True)
         if places is None:
             return [(start, end) for _, start, end in found]
-        where = places.tolist()
+        where = places.data
         return [(where[start], where[end - 1] + 1) for _, start, end in found]
 
 

@@ -25,7 +25,7 @@ TEXT = st.lists(PIECE, max_size=12).map("".join)
 WORD = st.one_of(
     st.text(alphabet=LETTERS, min_size=1, max_size=4),
     st.text(alphabet=LETTERS + "-@", min_size=1, max_size=4).filter(lambda word: any(map(str.isalnum, word))),
-    st.sampled_from(["毛主席", "黄片", "三黄片", "ab", "aab", "a b", "x", "@@", "asshole"]),
+    st.sampled_from(["毛主席", "黄片", "三黄片", "ab", "aab", "a b", "x", "@@", "asshole", "a*b", "*a", "b*", "**"]),
 )
 SELDOM = st.sampled_from([False] * 4 + [True])
 OPTIONS = st.builds(
