@@ -34,6 +34,13 @@ class Chunk(msgspec.Struct):
     """One line of an answer. Durations are nanoseconds."""
 
     message: SaidMessage = msgspec.field(default_factory=SaidMessage)
+    """Of a chat; a generation has `response`, `thinking` and `tool_calls` beside it instead."""
+    response: str = ""
+    thinking: str = ""
+    tool_calls: list[Any] | None = None
+    context: list[int] | None = None
+    """The conversation as tokens, on a generation's last line."""
+    logprobs: list[Any] | None = None
     done: bool = False
     done_reason: str = ""
     error: Any = None
@@ -134,16 +141,22 @@ class Upstream:
         if self._session is not None:
             await self._session.close()
 
-    async def chat(self, body: bytes) -> UpstreamReply:
-        """Ask for a chat. Raises UpstreamDown, UpstreamRefused with the upstream's reason, UpstreamBroke."""
-        answer = await self._ask("POST", "/api/chat", body, self._settings.first_token_timeout_s)
+    async def chat(self, body: bytes, path: str = "/api/chat") -> UpstreamReply:
+        """Ask for a chat, or at `/api/generate`. Raises UpstreamDown, UpstreamRefused with its reason, UpstreamBroke."""
+        answer = await self._ask("POST", path, body, self._settings.first_token_timeout_s)
         return UpstreamReply(answer, self._settings)
 
-    async def fetch(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
-        """A small question, answered whole: tags, version, show. Raises as `chat` does."""
-        answer = await self._ask(method, path, body, self._settings.connect_timeout_s)
+    async def fetch(
+        self, method: str, path: str, body: bytes | None = None, *, wait_s: float | None = None
+    ) -> dict[str, Any]:
+        """A small question, answered whole: tags, version, show, or what needs a loaded model, which takes `wait_s`.
+
+        Raises as `chat` does.
+        """
+        wait_s = wait_s or self._settings.connect_timeout_s
+        answer = await self._ask(method, path, body, wait_s)
         try:
-            async with asyncio.timeout(self._settings.connect_timeout_s):
+            async with asyncio.timeout(wait_s):
                 found = msgspec.json.decode(await answer.read(), type=dict[str, Any])
         except (TimeoutError, aiohttp.ClientError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _cut_short() from error
