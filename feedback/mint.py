@@ -10,7 +10,7 @@ import datetime as dt
 import os
 import time
 
-PREFIXES = ("turn", "rating", "annotation", "run", "cycle", "request", "call")
+PREFIXES = ("turn", "rating", "annotation", "run", "cycle", "request", "call", "key", "revocation")
 
 
 def new_id(prefix: str) -> str:

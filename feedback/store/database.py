@@ -21,6 +21,7 @@ import duckdb
 
 from feedback.annotations import Annotation
 from feedback.errors import Conflict, StoreUnavailable
+from feedback.keys import KeyCreated, KeyRevoked
 from feedback.mint import now
 from feedback.ratings import Rating
 from feedback.settings import StoreSettings
@@ -28,7 +29,7 @@ from feedback.store.backup import copy_database
 from feedback.store.connection import Connection
 from feedback.store.migrations import MIGRATIONS, Migration, migrate
 from feedback.store.session import Write
-from feedback.store.tables import ANNOTATIONS, RATINGS, TURNS, Kind, Table
+from feedback.store.tables import ANNOTATIONS, KEYS, RATINGS, REVOCATIONS, TURNS, Kind, Table
 from feedback.store.writer import Writer, unknown_turn
 from feedback.turns import Turn
 
@@ -76,6 +77,22 @@ class Store:
     def add_annotation(self, annotation: Annotation) -> Future[None]:
         """Append an annotation, as `add_turn`; the future fails with UnknownTurn where its turn is not stored."""
         return self._add(ANNOTATIONS, annotation)
+
+    def add_key(self, key: KeyCreated) -> Future[None]:
+        """Append an API key, as `add_turn`."""
+        return self._add(KEYS, key)
+
+    def add_revocation(self, revocation: KeyRevoked) -> Future[None]:
+        """Append that a key holds no longer, as `add_turn`."""
+        return self._add(REVOCATIONS, revocation)
+
+    def keys(self) -> list[KeyCreated]:
+        """Every API key that was ever made, oldest first; also those that were revoked."""
+        return self._select(KEYS, "ORDER BY key_id", [])
+
+    def revocations(self) -> list[KeyRevoked]:
+        """Every revocation of a key, oldest first."""
+        return self._select(REVOCATIONS, "ORDER BY revocation_id", [])
 
     def turn(self, turn_id: str) -> Turn:
         """The turn of that id. Raises UnknownTurn."""

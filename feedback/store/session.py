@@ -31,7 +31,9 @@ class Write:
 
     @property
     def turn_id(self) -> str:
-        """The turn that it is about. Ids come first in every table: a turn's own, or the second column."""
+        """The turn that it is about, if it is about one. Ids come first: a turn's own, or the second column."""
+        if not self.table.of_turns:
+            return ""
         return str(self.row[0] if self.table is TURNS else self.row[1])
 
     @property

@@ -17,6 +17,7 @@ import msgspec
 
 from feedback.annotations import Annotation
 from feedback.errors import InvalidInput
+from feedback.keys import KeyCreated, KeyRevoked
 from feedback.ratings import Rating
 from feedback.turns import Turn
 
@@ -27,8 +28,12 @@ Row = tuple[Any, ...]
 class Table(Generic[Kind]):
     """One table and the struct whose fields are its columns."""
 
-    def __init__(self, name: str, kind: type[Kind], columns: tuple[str, ...], json: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, kind: type[Kind], columns: tuple[str, ...], json: tuple[str, ...], *, of_turns: bool = True
+    ) -> None:
+        """`of_turns`: each row is a turn or about one, whose id is then in the second column."""
         self.name = name
+        self.of_turns = of_turns
         self.kind = kind
         self.columns = columns
         """The first one is the row's own id."""
@@ -101,10 +106,10 @@ TURNS = Table(
     Turn,
     (
         "turn_id", "conversation_id", "created_at", "alias", "version", "model_tag", "dialect", "status", "done_reason",
-        "subject", "prompt_tokens", "reply_tokens", "first_token_ms", "total_ms", "options", "filter_hits", "messages",
-        "reply",
+        "subject", "prompt_tokens", "reply_tokens", "first_token_ms", "total_ms", "options", "filter_hits",
+        "attachments", "messages", "reply",
     ),
-    json=("options", "filter_hits", "messages"),
+    json=("options", "filter_hits", "attachments", "messages"),
 )  # fmt: skip
 RATINGS = Table(
     "ratings",
@@ -124,3 +129,16 @@ ANNOTATIONS = Table(
     ),
     json=("accept",),
 )  # fmt: skip
+KEYS = Table(
+    "api_keys",
+    KeyCreated,
+    (
+        "key_id", "created_at", "role", "store", "expires_at", "requests_per_minute", "tokens_per_minute", "name",
+        "subject", "scopes", "aliases", "secret_hash",
+    ),
+    json=("scopes", "aliases"),
+    of_turns=False,
+)  # fmt: skip
+REVOCATIONS = Table(
+    "api_key_revocations", KeyRevoked, ("revocation_id", "key_id", "created_at"), json=(), of_turns=False
+)

@@ -149,14 +149,19 @@ class Writer:
     def _admit(self, session: Session, batch: Sequence[Write]) -> list[Write]:
         """Those that may be written: known turn, fresh id. The others' futures fail here."""
         coming = {write.item_id for write in batch if write.table is TURNS}
-        asked = {write.turn_id for write in batch} - coming - self._recent.keys()
+        asked = {write.turn_id for write in batch if write.table.of_turns} - coming - self._recent.keys()
         known = session.stored(asked) if asked else set()
         admitted: list[Write] = []
         fresh: set[str] = set()
         for write in batch:
             if write.item_id in self._recent or write.item_id in fresh:
                 _fail([write], Conflict(f"{write.item_id} is stored already.", "Mint an id for each: mint.new_id()."))
-            elif write.turn_id in coming or write.turn_id in self._recent or write.turn_id in known:
+            elif (
+                not write.table.of_turns
+                or write.turn_id in coming
+                or write.turn_id in self._recent
+                or write.turn_id in known
+            ):
                 fresh.add(write.item_id)
                 admitted.append(write)
             else:
