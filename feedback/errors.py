@@ -31,6 +31,7 @@
     │   ├── UpstreamDown          no Ollama and no engine answers
     │   ├── UpstreamBroke         a reply was cut before its end
     │   ├── UpstreamRefused       the upstream answered with an error of its own
+    │   ├── Overloaded            every host of the upstream is busy and enough requests wait already
     │   ├── StoreUnavailable      a write could not be made durable
     │   ├── StoreBusy             the writer's queue is full
     │   └── EngineMissing         the optional package that runs models here
@@ -181,6 +182,10 @@ class UpstreamRefused(Unavailable):
     def __init__(self, message: str, mend: str = "", *, status: int = 502) -> None:
         super().__init__(message, mend)
         self.status = status
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
 
 
 class StoreUnavailable(Unavailable):

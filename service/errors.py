@@ -36,13 +36,14 @@ STATUS: dict[type[RatchetError], int] = {
     errors.Unavailable: 503,
     errors.UpstreamBroke: 502,
     errors.UpstreamRefused: 502,
+    errors.Overloaded: 429,
     AliasCorrupt: 503,
     errors.CycleFailed: 500,
     RatchetError: 500,
 }
 """Class → status; a class that is not here has its nearest ancestor's."""
 
-RETRY_AFTER_S = {"store-busy": 1, "upstream-down": 5}
+RETRY_AFTER_S = {"store-busy": 1, "upstream-down": 5, "overloaded": 2}
 """Code → seconds after which asking again may help, for the `Retry-After` header."""
 
 OPENAI_TYPES = {
