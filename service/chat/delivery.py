@@ -100,11 +100,12 @@ class Wire:
         exchange = self._exchange
         headers = [
             (b"content-type", content_type.encode()),
-            (b"x-turn-id", exchange.turn_id.encode()),
             (b"x-model-version", exchange.served.version.encode()),
             (b"x-conversation-id", exchange.conversation_id.encode()),
             (b"cache-control", b"no-store"),
         ]
+        if exchange.recorded:
+            headers.append((b"x-turn-id", exchange.turn_id.encode()))
         if length is not None:
             headers.append((b"content-length", str(length).encode()))
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -177,11 +178,15 @@ class ChatAnswer(ASGIResponse):
 
     def _keep_whole(self) -> Future[None]:
         self._note_hits()
+        if not self._exchange.recorded:
+            return _nothing()
         return self._store.add_turn(self._exchange.turn("blocked" if self._exchange.blocked else "whole"))
 
     def _keep_cut(self) -> Future[None]:
         """Hand the cut turn to the writer without waiting: also done while the task is being cancelled."""
         self._note_hits()
+        if not self._exchange.recorded:
+            return _nothing()
         try:
             stored = self._store.add_turn(self._exchange.turn("cut"))
         except RatchetError as error:
@@ -192,7 +197,17 @@ class ChatAnswer(ASGIResponse):
 
     def _note_hits(self) -> None:
         exchange = self._exchange
+        if not exchange.recorded:
+            self._words.statistics.add(exchange.hits("out"))
+            return
         self._words.note(exchange.hits("out"), exchange.hit_texts("out"), turn=exchange.turn_id)
+
+
+def _nothing() -> Future[None]:
+    """What is not recorded waits for no commit."""
+    done: Future[None] = Future()
+    done.set_result(None)
+    return done
 
 
 def _log_lost(turn_id: str, stored: Future[None]) -> None:

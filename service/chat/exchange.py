@@ -34,10 +34,19 @@ class Exchange:
     """One exchange. Feed it the upstream's chunks by `hear`; `turn` is what to store."""
 
     def __init__(
-        self, asked: Asked, alias_name: str, alias: Alias, words: WordFilter, *, keep_texts: bool = False
+        self,
+        asked: Asked,
+        alias_name: str,
+        alias: Alias,
+        words: WordFilter,
+        *,
+        keep_texts: bool = False,
+        recorded: bool = True,
     ) -> None:
         """`words` serves this exchange to its end, whatever is loaded meanwhile. `keep_texts`: see `Fields`."""
         self.asked = asked
+        self.recorded = recorded
+        """Whether it becomes a turn; if not, its answer names none. See `service.recording`."""
         self.turn_id = new_id("turn")
         self.alias_name = alias_name
         self.ended = False
@@ -148,7 +157,7 @@ class Exchange:
         """How it ended, for the last chunk."""
         found = {name: getattr(self._last, name) for name in DURATIONS}
         return Ended(
-            turn_id=self.turn_id,
+            turn_id=self.turn_id if self.recorded else "",
             model_tag=self.served.tag,
             done_reason=self._done_reason,
             prompt_tokens=self._last.prompt_eval_count,

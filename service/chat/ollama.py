@@ -11,7 +11,7 @@ from feedback.mint import now
 from service.chat.asked import Asked, Ended, Piece, decode_object
 from service.errors import Failure
 
-OURS = frozenset({"model", "messages", "stream", "logprobs", "top_logprobs"})
+OURS = frozenset({"model", "messages", "stream", "logprobs", "top_logprobs", "store"})
 """Fields that are not passed on as they are. Logprobs name the tokens that a filter may hide, so none are asked for."""
 
 
@@ -52,6 +52,7 @@ def read(body: bytes, conversation_id: str) -> Asked:
             key: value for key, value in given.items() if key not in OURS and value is not None and key[:1] != "_"
         },
         conversation_id=conversation_id,
+        store=given.get("store") is not False,
     )
 
 
@@ -78,7 +79,7 @@ class OllamaVoice:
                 "done_reason": ended.done_reason,
                 **ended.durations,
                 **{key: count for key, count in counts.items() if count is not None},
-                "turn_id": ended.turn_id,
+                **({"turn_id": ended.turn_id} if ended.turn_id else {}),
             }
         )
 

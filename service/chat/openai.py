@@ -51,6 +51,8 @@ class OpenAIChat(msgspec.Struct):
     tools: list[Any] | None = None
     logprobs: bool | None = None
     user: str | None = None
+    store: bool | None = None
+    """Recorded unless false is said: a client that says nothing has OpenAI's default, which means another store."""
 
     def options(self) -> dict[str, Any]:
         """Sampling options in Ollama's names."""
@@ -102,6 +104,7 @@ def read(body: bytes, conversation_id: str) -> Asked:
         conversation_id=conversation_id,
         subject=chat.user or "",
         usage_wanted=bool(chat.stream_options and chat.stream_options.include_usage),
+        store=chat.store is not False,
     )
 
 
@@ -150,7 +153,10 @@ class OpenAIVoice:
 
     def last(self, ended: Ended) -> bytes:
         finish = FINISH.get(ended.done_reason, "stop")
-        events = self._event([{"index": 0, "delta": {}, "finish_reason": finish}], turn_id=ended.turn_id)
+        events = self._event(
+            [{"index": 0, "delta": {}, "finish_reason": finish}],
+            **({"turn_id": ended.turn_id} if ended.turn_id else {}),
+        )
         if self._usage_wanted:
             events += self._event([], usage=_usage(ended))
         return events + b"data: [DONE]\n\n"
@@ -164,7 +170,7 @@ class OpenAIVoice:
                 "object": "chat.completion",
                 "choices": [choice],
                 "usage": _usage(ended),
-                "turn_id": ended.turn_id,
+                **({"turn_id": ended.turn_id} if ended.turn_id else {}),
             }
         )
 
