@@ -132,6 +132,8 @@ def admit(
     out = [found.reason] if found.reason.startswith("out:") else []
     if turn.status != "whole":
         out.append(f"out:{turn.status}")
+    if turn.attachments:
+        out.append("out:attachments")  # without its image the reply would be learnt as an answer to bare text
     if turn.created_at < _oldest(rules, now):
         out.append("out:too-old")
     if not turn.messages or turn.messages[-1].role != "user":
