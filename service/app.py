@@ -26,7 +26,7 @@ from service.chat import models, routes
 from service.pages import routes as pages
 from service.parts import Parts
 from service.settings import GatewaySettings
-from service.upstream import Upstream
+from service.upstream.client import Upstream
 from service.words import routes as words_routes
 from service.words.book import WordBook
 from service.words.sources import sources_of

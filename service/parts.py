@@ -13,7 +13,7 @@ from feedback.settings import PoolSettings, StoreSettings
 from feedback.store.database import Store
 from service.aliases import AliasBook
 from service.settings import GatewaySettings
-from service.upstream import Upstream
+from service.upstream.client import Upstream
 from service.words.book import WordBook
 
 AnyRequest = Request[Any, Any, Any]

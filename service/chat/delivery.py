@@ -23,7 +23,8 @@ from service.chat.asked import Piece, Voice
 from service.chat.exchange import Exchange
 from service.commits import committed
 from service.errors import failure_of, log_unforeseen
-from service.upstream import Upstream, UpstreamReply
+from service.upstream.client import Upstream
+from service.upstream.reply import UpstreamReply
 from service.words.book import WordBook
 
 log = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ class ChatAnswer(ASGIResponse):
         reply: UpstreamReply | None = None
         try:
             async with WhileListening(receive):
-                reply = await self._upstream.chat(self._exchange.upstream_body())
+                reply = await self._upstream.chat(self._exchange.served.tag, self._exchange.upstream_body())
                 while not self._exchange.ended:
                     await wire.say(self._exchange.hear(await reply.read()))
             if self._exchange.blocked:

@@ -17,7 +17,7 @@ from service.aliases import route
 from service.chat.asked import Asked, Ended, Piece
 from service.chat.fields import Fields, named
 from service.chat.refusals import refusal
-from service.upstream import Chunk
+from service.upstream.reply import Chunk
 from service.words.filter import WordFilter
 from service.words.rules import Direction
 
