@@ -23,6 +23,13 @@ from feedback.store.database import Store
 from service import artefacts, errors, health, turns
 from service.aliases import AliasBook
 from service.chat import models, routes
+from service.exposition import Exposition
+from service.meters import Meters
+from service.metrics import metrics_route
+from service.keys import routes as keys_routes
+from service.keys.guard import Guard
+from service.keys.opening import opened_door
+from service.pages import login
 from service.pages import routes as pages
 from service.parts import Parts
 from service.settings import GatewaySettings
@@ -57,22 +64,29 @@ ROUTES: list[ControllerRouterHandler] = [
     words_routes.put_words,
     words_routes.put_list,
     words_routes.check_text,
+    keys_routes.make_key,
+    keys_routes.read_keys,
+    keys_routes.revoke_key,
     health.health,
     health.ready,
     pages.chat_page,
     pages.page_file,
+    login.login_page,
+    login.sign_in,
+    login.sign_out,
 ]
 
 
 def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSettings) -> Litestar:
     """The app. Raises InvalidWords at once; StoreLocked and StoreUnavailable at startup."""
     words = WordBook(sources_of(gateway), store.data_dir / "words")
+    meters = Meters()
 
     @contextlib.asynccontextmanager
     async def opened(app: Litestar) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             try:
-                app.state.parts = await stack.enter_async_context(_parts(gateway, store, pool, words))
+                app.state.parts = await stack.enter_async_context(_parts(gateway, store, pool, words, meters))
             except RatchetError as error:
                 app.state.startup_error = error  # uvicorn only logs it; `server` raises it to whoever started us
                 raise
@@ -82,9 +96,10 @@ def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSetting
                 del app.state.parts  # an app that is down keeps nothing alive
 
     everything: dict[int | type[Exception], Any] = {Exception: errors.to_response, HTTPException: errors.to_response}
-    return Litestar(
-        ROUTES,
+    app = Litestar(
+        [*ROUTES, metrics_route(public=gateway.metrics_public)],
         lifespan=[opened],
+        middleware=[Guard],
         exception_handlers=everything,
         request_max_body_size=gateway.body_limit_bytes,
         logging_config=None,
@@ -96,15 +111,22 @@ def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSetting
             use_handler_docstrings=True,
         ),
     )
+    app.state.meters = meters
+    return app
 
 
 @contextlib.asynccontextmanager
 async def _parts(
-    gateway: GatewaySettings, store_settings: StoreSettings, pool: PoolSettings, words: WordBook
+    gateway: GatewaySettings, store_settings: StoreSettings, pool: PoolSettings, words: WordBook, meters: Meters
 ) -> AsyncIterator[Parts]:
     store = await asyncio.to_thread(Store.open, store_settings)
+    store.tell_commits(meters.committed)
     try:
-        async with Upstream(gateway) as upstream, words.watching(gateway.words_reload_s):
+        async with (
+            Upstream(gateway) as upstream,
+            words.watching(gateway.words_reload_s),
+            opened_door(gateway, store, store_settings.data_dir) as door,
+        ):
             yield Parts(
                 gateway=gateway,
                 store_settings=store_settings,
@@ -113,6 +135,9 @@ async def _parts(
                 upstream=upstream,
                 aliases=AliasBook(store_settings.data_dir / "alias.json"),
                 words=words,
+                meters=meters,
+                exposition=Exposition(meters, store, words),
+                door=door,
                 freezing=asyncio.Lock(),
             )
     finally:

@@ -1,7 +1,7 @@
 """Logs as JSON lines on stderr: what happened, where, how long, never what people wrote.
 
-A record's own fields go into `extra={"fields": {...}}`. An exception's text is not logged, only its type and place,
-because a library's exception may quote what it choked on.
+A record's own fields go into `extra={"fields": {...}}`; a request's id, `call`, stands in every line of it. An
+exception's text is not logged, only its type and place, because a library's exception may quote what it choked on.
 """
 
 from __future__ import annotations
@@ -9,19 +9,12 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import sys
-import time
 import traceback
-from collections.abc import MutableMapping
 from typing import Any
 
 import msgspec
-from litestar.types import Message, Receive, Send
 
-from feedback.mint import new_id
-
-access = logging.getLogger("service.access")
-CLIENT_LEFT = 499
-"""Logged for a request whose client hung up before it was answered; never sent."""
+from service.calls import current_request_id
 
 
 class JsonLines(logging.Formatter):
@@ -33,8 +26,10 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "log": record.name,
             "event": record.getMessage(),
-            **getattr(record, "fields", {}),
         }
+        if call := current_request_id():
+            line["call"] = call
+        line.update(getattr(record, "fields", {}))
         if record.exc_info and record.exc_info[0] is not None:
             line["type"] = record.exc_info[0].__qualname__
             frames = traceback.extract_tb(record.exc_info[2])[-8:]
@@ -47,38 +42,3 @@ def set_up(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-
-
-class AccessLog:
-    """Wraps the app: one line a request, with its id (also sent as a header), status, milliseconds and turn."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":  # the lifespan
-            await self._app(scope, receive, send)
-            return
-        began, call, status, turn = time.perf_counter(), new_id("call"), CLIENT_LEFT, ""
-
-        async def noting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                nonlocal status, turn
-                status = message["status"]
-                headers = [*message["headers"], (b"x-request-id", call.encode())]
-                turn = next((value.decode() for name, value in headers if name == b"x-turn-id"), "")
-                message["headers"] = headers
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting)
-        finally:
-            if access.isEnabledFor(logging.INFO):
-                fields = {
-                    "call": call,
-                    "method": scope["method"],
-                    "route": scope.get("path_template") or "",
-                    "status": status,
-                    "ms": round((time.perf_counter() - began) * 1000, 1),
-                }
-                access.info("request", extra={"fields": {**fields, "turn": turn} if turn else fields})

@@ -12,6 +12,10 @@ from litestar import Request
 from feedback.settings import PoolSettings, StoreSettings
 from feedback.store.database import Store
 from service.aliases import AliasBook
+from service.exposition import Exposition
+from service.meters import Meters
+from service.keys.guard import Door
+from service.keys.limits import Limits
 from service.settings import GatewaySettings
 from service.upstream.client import Upstream
 from service.words.book import WordBook
@@ -30,8 +34,17 @@ class Parts:
     upstream: Upstream
     aliases: AliasBook
     words: WordBook
+    meters: Meters
+    exposition: Exposition
+    door: Door
+    """Keys, sessions and limits."""
     freezing: asyncio.Lock
     """One snapshot at a time: a freeze takes seconds of a core."""
+
+    @property
+    def limits(self) -> Limits:
+        """What each key may still ask for; `limits.spent(caller, tokens)` when a reply has ended."""
+        return self.door.limits
 
     @property
     def data_dir(self) -> Path:

@@ -1,14 +1,13 @@
 """Running the gateway: uvicorn on loopback, told when it is ready, and ended without losing anything.
 
 At SIGTERM or SIGINT it takes no new requests, lets replies under way end within `shutdown_timeout_s`, cuts and keeps
-those that don't, flushes the writer and leaves with 0. Must never listen beyond loopback: there are no keys yet.
+those that don't, flushes the writer and leaves with 0. Must never listen beyond loopback without keys.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import ipaddress
 import logging
 import signal
 import socket
@@ -19,10 +18,12 @@ import uvicorn
 from litestar import Litestar
 from uvicorn.config import Config
 
-from feedback.errors import Conflict, Forbidden, RatchetError
+from feedback.errors import Conflict, RatchetError
 from feedback.settings import PoolSettings, StoreSettings
 from service import logs
 from service.app import create_app
+from service.calls import Calls
+from service.keys.hosts import keys_required
 from service.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def run_gateway(
 ) -> None:
     """Serve until told to stop. `ready` is called with the URL once requests are taken.
 
-    Raises Forbidden for a host beyond loopback, Conflict where the port is taken, and what startup raises: StoreLocked,
+    Raises Forbidden for a host beyond loopback without keys, Conflict where the port is taken, and what startup raises: StoreLocked,
     StoreUnavailable, InvalidWords.
     """
     logs.set_up(gateway.log_level)
@@ -71,10 +72,10 @@ def make_server(
     gateway: GatewaySettings, store: StoreSettings, pool: PoolSettings, ready: Callable[[str], None] | None = None
 ) -> GatewayServer:
     """The server, not yet running. Raises Forbidden, InvalidWords."""
-    refuse_open_host(gateway.host)
+    keys_required(gateway)  # or it may not listen there at all
     app = create_app(gateway, store, pool)
     config = uvicorn.Config(
-        logs.AccessLog(app),
+        Calls(app, app.state.meters),
         host=gateway.host,
         port=gateway.port,
         loop="uvloop",
@@ -84,7 +85,7 @@ def make_server(
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,  # nobody in front of a loopback address may say whom it speaks for
+        proxy_headers=False,  # nobody in front may say whom it speaks for: keys do
         timeout_graceful_shutdown=max(1, round(gateway.shutdown_timeout_s)),
     )
     return GatewayServer(config, app, ready)
@@ -103,18 +104,6 @@ def serve(server: GatewayServer, gateway: GatewaySettings) -> None:
         f"The gateway can't listen on {gateway.host}:{gateway.port}.",
         "Is the port taken? Name another, or 0 for a free one.",
     )
-
-
-def refuse_open_host(host: str) -> None:
-    """Raise Forbidden unless `host` is loopback."""
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if not loopback:
-        raise Forbidden(
-            f"The gateway may not listen on {host}: it has no keys yet.", 'Set gateway.host to "127.0.0.1" or "::1".'
-        )
 
 
 @contextlib.contextmanager

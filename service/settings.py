@@ -12,9 +12,15 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Table [gateway]: where it listens, whom it asks, what it refuses."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Beyond loopback the gateway refuses to start: it has no keys yet."""
+    """Address to listen on. Beyond loopback every request needs a key."""
     port: int = 8400
     """TCP port; 0 takes a free one."""
+    keys: Literal["auto", "required", "off"] = "auto"
+    """Whether requests need an API key. auto: unless `host` is loopback; off: never, which only loopback may."""
+    allowed_hosts: list[str] = []
+    """Host names, beside loopback's, that a gateway without keys answers to, and whose pages may use this one."""
+    session_hours: float = 12.0
+    """How long a sign-in on a page lasts."""
     upstream_url: str = "http://127.0.0.1:11434"
     """The Ollama, or the embedded engine, that answers."""
     upstream_urls: list[str] = []
@@ -64,6 +70,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Whether the log shows the text of each hit, and not only its rule and place."""
     unrecorded_aliases: list[str] = []
     """Names to chat with whose exchanges are never recorded: nothing of them is kept but counts."""
+    metrics_public: bool = False
+    """Whether `GET /metrics` is for anybody who reaches the gateway, and not for operators only."""
     log_level: str = "info"
     """debug, info, warning or error. No level logs people's text, save what `words_log_text` asks for."""
 

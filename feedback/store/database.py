@@ -1,18 +1,20 @@
 """The store's door: append a turn, a rating or an annotation, and read them back.
 
 One process owns the file and one thread in it writes (`writer`). An `add_*` gives a future at once; it is resolved when
-the row is on disk, and only then may anybody be told that it is stored. Rows are only ever added. Readers have cursors
-of their own: a reader sees one committed state for as long as it reads, and neither blocks the writer nor is
-disturbed by it.
+the row is on disk, and only then may anybody be told that it is stored. Readers have cursors of their own: a reader
+sees one committed state for as long as it reads, and neither blocks the writer nor is disturbed by it.
 
-Must never: acknowledge before the commit; update or delete; open the file twice.
+Rows are only ever added, and never changed. Erasure and retention alone take some out, whole turns with all that was
+said of them (`removal`), and `compact` then takes their text out of the file (`rewrite`).
+
+Must never: acknowledge before the commit; update; delete for any other reason; open the file twice.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,25 @@ from feedback.settings import StoreSettings
 from feedback.store.backup import copy_database
 from feedback.store.connection import Connection
 from feedback.store.migrations import MIGRATIONS, Migration, migrate
+from feedback.store.removal import (
+    Doomed,
+    Removed,
+    Whose,
+    next_turns,
+    referenced,
+    remove_turns,
+    remove_verdicts,
+    written_into,
+)
+from feedback.store.rewrite import copy_living, drop_fresh, fresh_file, take_place
 from feedback.store.session import Write
 from feedback.store.tables import ANNOTATIONS, KEYS, RATINGS, REVOCATIONS, TURNS, Kind, Table
 from feedback.store.writer import Writer, unknown_turn
 from feedback.turns import Turn
 
 FILE_NAME = "ratchet.duckdb"
+COMPACT_TRIES = 5
+"""How often `compact` waits for readers to leave, before it gives up for now."""
 
 
 class Store:
@@ -54,6 +69,7 @@ class Store:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         connection = Connection(settings.data_dir.resolve() / FILE_NAME, settings)
         try:
+            drop_fresh(fresh_file(connection))
             with connection.cursor() as cursor:
                 migrate(cursor, connection.file, migrations)
             return cls(connection, settings)
@@ -117,6 +133,15 @@ class Store:
         """
         return self._select(TURNS, "WHERE turn_id > ? ORDER BY turn_id LIMIT ?", [after, limit])
 
+    @property
+    def queued(self) -> int:
+        """Writes that wait for the disk, not counting those being committed."""
+        return self._writer.waiting
+
+    def tell_commits(self, told: Callable[[int, float], None]) -> None:
+        """Call `told` in the writer's thread after each commit, with its rows and its seconds. It must not raise."""
+        self._writer.on_commit = told
+
     def counts(self) -> dict[str, int]:
         """How many turns, ratings and annotations are stored, and how many writes wait (`queued`)."""
         with self.reader() as cursor:
@@ -149,6 +174,53 @@ class Store:
             raise Conflict(f"{target} is the live database.", "Name another file for the backup.")
         with self._backups, self._connection.cursor() as cursor:
             return copy_database(cursor, target)
+
+    def next_turns(self, whose: Whose) -> list[Doomed]:
+        """The next few turns that are meant, for `remove_turns`; none when all are gone."""
+        with self.reader() as cursor:
+            return next_turns(cursor, whose)
+
+    def written_into(self, subject: str) -> list[str]:
+        """Ids of the turns that may be learnt with this person's words, whosever they are."""
+        with self.reader() as cursor:
+            return written_into(cursor, subject)
+
+    def remove_turns(self, turn_ids: Sequence[str]) -> Removed:
+        """Take turns out for good, with all that was said of them: all of it, durably, or nothing. A few at a time:
+        writes wait meanwhile. Raises StoreUnavailable."""
+        return self._writer.act(lambda connection: remove_turns(connection, turn_ids)).result()
+
+    def remove_verdicts(self, subject: str) -> Removed:
+        """Take out every rating and annotation that a person gave, as `remove_turns`."""
+        return self._writer.act(lambda connection: remove_verdicts(connection, subject)).result()
+
+    def referenced(self, attachments: Sequence[str]) -> set[str]:
+        """Those of the attachments that some turn still has."""
+        with self.reader() as cursor:
+            return referenced(cursor, attachments)
+
+    def compact(self) -> bool:
+        """Write the file anew, without a trace of what was removed; chat goes on meanwhile. See `rewrite`.
+
+        False where readers would not leave: the file is as it was, ask again. Raises StoreUnavailable; then too. No
+        rows may be removed until it ends.
+        """
+        fresh = fresh_file(self._connection)
+        try:
+            with self._backups:
+                copy_living(self._connection, fresh)
+                return any(
+                    self._writer.act(lambda connection: take_place(connection, fresh)).result()
+                    for _ in range(COMPACT_TRIES)
+                )
+        except (duckdb.Error, OSError) as error:
+            raise StoreUnavailable(
+                f"The database could not be written anew ({type(error).__name__}).",
+                "Free as much space as it takes; the text of what was removed is still in the old file.",
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):  # the next one begins with it
+                drop_fresh(fresh)
 
     def close(self) -> None:
         """Commit what is queued, fold the log into the file, release it once the last reader has left.

@@ -14,19 +14,23 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import TypeVar
 
 import duckdb
 
 from feedback.errors import Conflict, InvalidInput, RatchetError, StoreBusy, StoreUnavailable, UnknownTurn
 from feedback.settings import StoreSettings
 from feedback.store.connection import Connection
-from feedback.store.session import Session, Write
+from feedback.store.session import Act, Session, Write
 from feedback.store.tables import TURNS
 
 log = logging.getLogger(__name__)
+
+Kind = TypeVar("Kind")
 
 BATCH_ROWS = 1024
 """Most rows in one transaction: tens of milliseconds, so that behind a long queue no ack waits for all of it."""
@@ -46,10 +50,13 @@ class Writer:
         self._limit = settings.queue_limit
         self._idle_s = settings.idle_checkpoint_s
         self._log_limit = self._checkpoint_at = settings.wal_autocheckpoint_mib * 1024 * 1024
-        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Write | Act | None] = queue.SimpleQueue()
+        self._act_next: Act | None = None
         self._gate = threading.Lock()
         self._closed = False
         self._recent: dict[str, None] = {}
+        self.on_commit: Callable[[int, float], None] | None = None
+        """Told of each commit, in the writer's thread: how many rows, and how many seconds. Must not raise."""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -62,6 +69,16 @@ class Writer:
                 raise StoreBusy(f"{self._limit} writes wait for the disk already.", "Try again in a moment.")
             self._queue.put(write)
         return write.future
+
+    def act(self, run: Callable[[Connection], Kind]) -> Future[Kind]:
+        """Run something in the writer's thread, after what is queued and before what comes; whatever ids the writer
+        remembers, it then forgets. Raises StoreUnavailable after `close`."""
+        act = Act(run)
+        with self._gate:
+            if self._closed:
+                raise StoreUnavailable("The store is closed.", "Start the gateway again.")
+            self._queue.put(act)
+        return act.future
 
     @property
     def waiting(self) -> int:
@@ -78,6 +95,9 @@ class Writer:
 
     def _run(self) -> None:
         while (batch := self._next_batch()) is not None:
+            if isinstance(batch, Act):
+                self._do(batch)
+                continue
             # Cancelled ones drop out; the rest can't be cancelled any more, so that resolving them can't raise.
             live = [write for write in batch if write.future.set_running_or_notify_cancel()]
             try:
@@ -92,6 +112,21 @@ class Writer:
                 self._checkpoint()
         self._checkpoint()
 
+    def _do(self, act: Act) -> None:
+        """Run an act, and answer its future whatever becomes of it."""
+        if not act.future.set_running_or_notify_cancel():
+            return
+        self._let_go()
+        self._recent.clear()
+        try:
+            result = act.run(self._connection)
+        except Exception as error:  # as for a batch: its future must be answered, the next one be tried
+            self._connection.note(error)
+            log.error("what the store was asked to do failed: %s", _what(error))
+            act.future.set_exception(error if isinstance(error, RatchetError) else _disk_trouble(error))
+        else:
+            act.future.set_result(result)
+
     def _hold(self) -> Session:
         """The session that is kept from batch to batch, or a new one."""
         if self._connection.broken:
@@ -104,11 +139,11 @@ class Writer:
         self._session = None
         self._held.close()
 
-    def _next_batch(self) -> list[Write] | None:
-        """What has queued up, at least one write; none when the store closes and the queue is empty."""
-        first = self._first()
-        if first is None:
-            return None
+    def _next_batch(self) -> list[Write] | Act | None:
+        """What has queued up, at least one write, or an act alone; none when the store closes and the queue is empty."""
+        first, self._act_next = self._act_next or self._first(), None
+        if first is None or isinstance(first, Act):
+            return first
         batch, characters = [first], first.characters
         with contextlib.suppress(queue.Empty):
             while len(batch) < BATCH_ROWS and characters < BATCH_CHARACTERS:
@@ -116,11 +151,14 @@ class Writer:
                 if write is None:
                     self._queue.put(None)  # nothing can follow it: `submit` refuses once closed
                     break
+                if isinstance(write, Act):
+                    self._act_next = write
+                    break
                 batch.append(write)
                 characters += write.characters
         return batch
 
-    def _first(self) -> Write | None:
+    def _first(self) -> Write | Act | None:
         try:
             return self._queue.get(timeout=None if self._session is None else self._idle_s)
         except queue.Empty:
@@ -132,6 +170,7 @@ class Writer:
         batch = self._admit(session, batch)
         if not batch:
             return
+        began = time.perf_counter()
         try:
             session.commit(batch)
         except (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError) as error:
@@ -142,6 +181,8 @@ class Writer:
             self._commit(session, batch[:middle])
             self._commit(session, batch[middle:])
         else:
+            if self.on_commit is not None:
+                self.on_commit(len(batch), time.perf_counter() - began)
             self._remember(batch)
             for write in batch:
                 write.future.set_result(None)

@@ -19,6 +19,8 @@ from litestar.types import Receive, Scope, Send
 
 from feedback.errors import RatchetError, UpstreamBroke
 from feedback.store.database import Store
+from feedback.turns import Status, Turn
+from service.calls import current_call
 from service.chat.asked import Piece, Voice
 from service.chat.exchange import Exchange
 from service.commits import committed
@@ -99,6 +101,8 @@ class Wire:
             return
         self.started = True
         exchange = self._exchange
+        if exchange.asked.stream:
+            current_call().begin_stream()
         headers = [
             (b"content-type", content_type.encode()),
             (b"x-model-version", exchange.served.version.encode()),
@@ -154,11 +158,13 @@ class ChatAnswer(ASGIResponse):
     async def _converse(self, wire: Wire, receive: Receive) -> None:
         """Ask, pass on, store. Raises ClientLeft, UpstreamDown, UpstreamRefused; UpstreamBroke once the cut is kept."""
         reply: UpstreamReply | None = None
+        call = current_call()
         try:
             async with WhileListening(receive):
-                reply = await self._upstream.chat(self._exchange.served.tag, self._exchange.upstream_body())
+                tag, body = self._exchange.served.tag, self._exchange.upstream_body()
+                reply = await call.upstream(self._upstream.chat(tag, body))
                 while not self._exchange.ended:
-                    await wire.say(self._exchange.hear(await reply.read()))
+                    await wire.say(self._exchange.hear(await call.upstream(reply.read())))
             if self._exchange.blocked:
                 reply.close()
             stored = self._keep_whole()
@@ -179,22 +185,26 @@ class ChatAnswer(ASGIResponse):
 
     def _keep_whole(self) -> Future[None]:
         self._note_hits()
-        if not self._exchange.recorded:
-            return _nothing()
-        return self._store.add_turn(self._exchange.turn("blocked" if self._exchange.blocked else "whole"))
+        turn = self._became("blocked" if self._exchange.blocked else "whole")
+        return self._store.add_turn(turn) if self._exchange.recorded else _nothing()
 
     def _keep_cut(self) -> Future[None]:
         """Hand the cut turn to the writer without waiting: also done while the task is being cancelled."""
         self._note_hits()
+        turn = self._became("cut")
         if not self._exchange.recorded:
             return _nothing()
         try:
-            stored = self._store.add_turn(self._exchange.turn("cut"))
+            stored = self._store.add_turn(turn)
         except RatchetError as error:
             stored = Future()
             stored.set_exception(error)
         stored.add_done_callback(lambda future: _log_lost(self._exchange.turn_id, future))
         return stored
+
+    def _became(self, status: Status) -> Turn:
+        """The turn, also told to whoever counts."""
+        return current_call().became(self._exchange.turn(status), recorded=self._exchange.recorded)
 
     def _note_hits(self) -> None:
         exchange = self._exchange
