@@ -7,13 +7,14 @@ After an error the appenders are dropped with the rows that they hold: a row mus
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 
+from feedback.store.connection import Connection
 from feedback.store.tables import TURNS, Row, Table
 
 
@@ -39,6 +40,15 @@ class Write:
     @property
     def characters(self) -> int:
         return sum(len(cell) for cell in self.row if isinstance(cell, str))
+
+
+@dataclass(slots=True, eq=False)
+class Act:
+    """Something else for the writer's thread, alone between two commits, and never while a cursor of the writer's is
+    open: taking rows out, letting another file take the database's place."""
+
+    run: Callable[[Connection], Any]
+    future: Future[Any] = field(default_factory=Future)
 
 
 class Session:

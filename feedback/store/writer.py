@@ -140,7 +140,7 @@ class Writer:
         self._held.close()
 
     def _next_batch(self) -> list[Write] | Act | None:
-        """What has queued up, at least one write, or an act alone; none when the store closes and the queue is empty."""
+        """What has queued up, at least one write, or an act alone; none when the store closes and all is done."""
         first, self._act_next = self._act_next or self._first(), None
         if first is None or isinstance(first, Act):
             return first
