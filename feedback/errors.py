@@ -26,12 +26,14 @@
     │   ├── CycleRunning          one cycle at a time
     │   ├── NothingToLearn        the pool is too small for a snapshot that means anything
     │   └── SnapshotCorrupt       a frozen file no longer has the hash that its manifest gives
-    ├── Forbidden                 may not be done here (for example: served open beyond loopback)
+    ├── Unauthorized              no key, or one that holds no longer
+    ├── Forbidden                 may not be done here, or not with this key
     ├── Unavailable               not the caller's fault: try again
     │   ├── UpstreamDown          no Ollama and no engine answers
     │   ├── UpstreamBroke         a reply was cut before its end
     │   ├── UpstreamRefused       the upstream answered with an error of its own
     │   ├── Overloaded            every host of the upstream is busy and enough requests wait already
+    │   ├── RateLimited           this key's requests or tokens of the minute are used up
     │   ├── StoreUnavailable      a write could not be made durable
     │   ├── StoreBusy             the writer's queue is full
     │   └── EngineMissing         the optional package that runs models here
@@ -158,6 +160,10 @@ class SnapshotCorrupt(Conflict):
     code = "snapshot-corrupt"
 
 
+class Unauthorized(RatchetError):
+    code = "unauthorized"
+
+
 class Forbidden(RatchetError):
     code = "forbidden"
 
@@ -186,6 +192,16 @@ class UpstreamRefused(Unavailable):
 
 class Overloaded(Unavailable):
     code = "overloaded"
+
+
+class RateLimited(Unavailable):
+    """`retry_after_s`: when asking again may help, in whole seconds."""
+
+    code = "rate-limited"
+
+    def __init__(self, message: str, mend: str = "", *, retry_after_s: int) -> None:
+        super().__init__(message, mend)
+        self.retry_after_s = retry_after_s
 
 
 class StoreUnavailable(Unavailable):

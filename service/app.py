@@ -24,11 +24,11 @@ from service import artefacts, errors, health, turns
 from service.aliases import AliasBook
 from service.chat import models, routes
 from service.exposition import Exposition
-from service.meters import Meters
-from service.metrics import metrics_route
 from service.keys import routes as keys_routes
 from service.keys.guard import Guard
 from service.keys.opening import opened_door
+from service.meters import Meters
+from service.metrics import metrics_route
 from service.pages import login
 from service.pages import routes as pages
 from service.parts import Parts

@@ -32,11 +32,13 @@ STATUS: dict[type[RatchetError], int] = {
     errors.MethodNotAllowed: 405,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.Unauthorized: 401,
     errors.Forbidden: 403,
     errors.Unavailable: 503,
     errors.UpstreamBroke: 502,
     errors.UpstreamRefused: 502,
     errors.Overloaded: 429,
+    errors.RateLimited: 429,
     AliasCorrupt: 503,
     errors.CycleFailed: 500,
     RatchetError: 500,
@@ -48,6 +50,7 @@ RETRY_AFTER_S = {"store-busy": 1, "upstream-down": 5, "overloaded": 2}
 
 OPENAI_TYPES = {
     400: "invalid_request_error",
+    401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
     413: "invalid_request_error",
@@ -98,8 +101,10 @@ def failure_of(error: BaseException) -> Failure:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     if isinstance(error, errors.UpstreamRefused) and 400 <= error.status < 500 and error.status != 404:
         status = error.status  # the client's own doing; a missing tag (404) is ours
-    wait = RETRY_AFTER_S.get(error.code)
+    wait = error.retry_after_s if isinstance(error, errors.RateLimited) else RETRY_AFTER_S.get(error.code)
     headers = {"retry-after": str(wait)} if wait is not None else {}
+    if status == 401:
+        headers["www-authenticate"] = 'Bearer realm="ratchet"'
     return Failure(status=status, code=error.code, message=error.message, mend=error.mend, headers=headers)
 
 

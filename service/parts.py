@@ -13,9 +13,9 @@ from feedback.settings import PoolSettings, StoreSettings
 from feedback.store.database import Store
 from service.aliases import AliasBook
 from service.exposition import Exposition
-from service.meters import Meters
 from service.keys.guard import Door
 from service.keys.limits import Limits
+from service.meters import Meters
 from service.settings import GatewaySettings
 from service.upstream.client import Upstream
 from service.words.book import WordBook

@@ -56,8 +56,8 @@ def run_gateway(
 ) -> None:
     """Serve until told to stop. `ready` is called with the URL once requests are taken.
 
-    Raises Forbidden for a host beyond loopback without keys, Conflict where the port is taken, and what startup raises: StoreLocked,
-    StoreUnavailable, InvalidWords.
+    Raises Forbidden for a host beyond loopback without keys, Conflict where the port is taken, and what startup raises:
+    StoreLocked, StoreUnavailable, InvalidWords.
     """
     logs.set_up(gateway.log_level)
     server = make_server(gateway, store, pool, ready)

@@ -102,7 +102,7 @@ class Store:
         """Append that a key holds no longer, as `add_turn`."""
         return self._add(REVOCATIONS, revocation)
 
-    def keys(self) -> list[KeyCreated]:
+    def api_keys(self) -> list[KeyCreated]:
         """Every API key that was ever made, oldest first; also those that were revoked."""
         return self._select(KEYS, "ORDER BY key_id", [])
 
