@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import YamlRenderPlugin
@@ -26,7 +26,9 @@ from service.chat import models, routes
 from service.exposition import Exposition
 from service.keys import routes as keys_routes
 from service.keys.guard import Guard
+from service.keys.hosts import keys_required
 from service.keys.opening import opened_door
+from service.keys.schemes import SCHEMES, security
 from service.meters import Meters
 from service.metrics import metrics_route
 from service.pages import login
@@ -78,7 +80,7 @@ ROUTES: list[ControllerRouterHandler] = [
 
 
 def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSettings) -> Litestar:
-    """The app. Raises InvalidWords at once; StoreLocked and StoreUnavailable at startup."""
+    """The app. Raises InvalidWords, Forbidden at once; StoreLocked and StoreUnavailable at startup."""
     words = WordBook(sources_of(gateway), store.data_dir / "words")
     meters = Meters()
 
@@ -106,9 +108,18 @@ def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSetting
         openapi_config=OpenAPIConfig(
             title="Ratchet",
             version="1",
-            path="/schema",
             render_plugins=[YamlRenderPlugin(path=["/", "/openapi.yaml"])],
             use_handler_docstrings=True,
+            components=SCHEMES,
+            security=security(required=keys_required(gateway)),
+            openapi_router=Router(
+                "/schema",
+                route_handlers=[],
+                include_in_schema=False,
+                dto=None,
+                return_dto=None,
+                opt={"allow": "anybody"},
+            ),
         ),
     )
     app.state.meters = meters

@@ -1,9 +1,9 @@
 """The guard before every route: who asks, may they, and is it not too often.
 
-It runs after the router, as its middleware, and reads the route's own `opt`, so no spelling of a path leads past it: what is
-guarded is the handler that will run. (Litestar's own guards copy the handler for each request, which costs more than
-all of this.) A route that does not say `allow` refuses everybody. Must never let a request through without
-putting its caller into the scope, nor log or repeat what it was shown.
+It runs after the router, as its middleware, and reads the route's own `opt`, so no spelling of a path leads past it:
+what is guarded is the handler that will run. (Litestar's own guards copy the handler for each request, which costs more
+than all of this.) A route that does not say `allow` refuses everybody. Must never let a request through without putting
+its caller into the scope, nor log or repeat what it was shown.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Guard:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method: str = scope.get("method", "")
+        method = str(scope.get("method", ""))
         if method != "OPTIONS":  # which only lists methods
             door: Door = scope["litestar_app"].state.parts.door
             opt = scope["route_handler"].opt
