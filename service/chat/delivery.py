@@ -105,7 +105,7 @@ class Wire:
             current_call().begin_stream()
         headers = [
             (b"content-type", content_type.encode()),
-            (b"x-model-version", exchange.served.version.encode()),
+            (b"x-model-version", (exchange.served.version or exchange.served.tag).encode()),
             (b"x-conversation-id", exchange.conversation_id.encode()),
             (b"cache-control", b"no-store"),
         ]

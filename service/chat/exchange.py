@@ -12,8 +12,7 @@ import msgspec
 
 from feedback.mint import new_id, now
 from feedback.turns import FilterHit, Message, Status, Turn, conversation_of
-from learner.alias import Alias
-from service.aliases import route
+from service.aliases import Target
 from service.chat.asked import Asked, Ended, Piece
 from service.chat.fields import Fields, named
 from service.chat.refusals import refusal
@@ -36,8 +35,7 @@ class Exchange:
     def __init__(
         self,
         asked: Asked,
-        alias_name: str,
-        alias: Alias,
+        target: Target,
         words: WordFilter,
         *,
         keep_texts: bool = False,
@@ -48,7 +46,7 @@ class Exchange:
         self.recorded = recorded
         """Whether it becomes a turn; if not, its answer names none. See `service.recording`."""
         self.turn_id = new_id("turn")
-        self.alias_name = alias_name
+        self.alias_name = target.name
         self.ended = False
         """Nothing more will be said: the upstream's last chunk was heard, or the filter blocked."""
         self._input = Fields(words, "in", keep_texts=keep_texts)
@@ -72,7 +70,7 @@ class Exchange:
         stored = [Message(role=message["role"], content=message["content"]) for message in self._messages]
         self._stored_messages = stored
         self.conversation_id = conversation_of(stored, asked.conversation_id)
-        self.served = route(alias, self.conversation_id)
+        self.served = target.served(self.conversation_id)
 
     @property
     def said(self) -> Piece:

@@ -38,12 +38,13 @@ async def chat_in_openais(request: AnyRequest) -> ChatAnswer:
 
 
 def _exchange(request: AnyRequest, parts: Parts, asked: Asked) -> Exchange:
-    name, alias = parts.aliases.find(asked.model)
+    caller = caller_of(request)
+    target = parts.aliases.resolve(asked.model, caller)
     if refuses(request.headers.get(STORE_HEADER)):
         asked = msgspec.structs.replace(asked, store=False)
-    kept = recorded(asked, caller_of(request), name, parts.gateway)
+    kept = recorded(asked, caller, target.name, parts.gateway)
     keep_texts = kept and parts.gateway.words_log_text
-    exchange = Exchange(asked, name, alias, parts.words.filter, keep_texts=keep_texts, recorded=kept)
+    exchange = Exchange(asked, target, parts.words.filter, keep_texts=keep_texts, recorded=kept)
     if kept:
         parts.words.note(exchange.hits("in"), exchange.hit_texts("in"), turn=exchange.turn_id)
     else:
