@@ -23,6 +23,7 @@ from feedback.store.database import Store
 from service import artefacts, errors, health, turns
 from service.aliases import AliasBook
 from service.chat import models, routes
+from service.chat.attachments import whole_body_limit
 from service.exposition import Exposition
 from service.keys import routes as keys_routes
 from service.keys.guard import Guard
@@ -35,14 +36,20 @@ from service.pages import login
 from service.pages import routes as pages
 from service.parts import Parts
 from service.settings import GatewaySettings
+from service.tracing import open_tracing
 from service.upstream.client import Upstream
 from service.words import routes as words_routes
 from service.words.book import WordBook
 from service.words.sources import sources_of
 
-ROUTES: list[ControllerRouterHandler] = [
+WITH_IMAGES: list[ControllerRouterHandler] = [
     routes.chat_in_ollamas,
+    routes.generate_in_ollamas,
     routes.chat_in_openais,
+]
+"""The routes whose bodies may be as large as their images; the others have the gateway's own limit."""
+ROUTES: list[ControllerRouterHandler] = [
+    routes.complete_in_openais,
     models.version,
     models.tags,
     models.loaded,
@@ -84,6 +91,7 @@ def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSetting
     """The app. Raises InvalidWords, Forbidden at once; StoreLocked and StoreUnavailable at startup."""
     words = WordBook(sources_of(gateway), store.data_dir / "words")
     meters = Meters()
+    tracing = open_tracing(gateway.otlp_endpoint)
 
     @contextlib.asynccontextmanager
     async def opened(app: Litestar) -> AsyncIterator[None]:
@@ -97,10 +105,12 @@ def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSetting
                 yield
             finally:
                 del app.state.parts  # an app that is down keeps nothing alive
+                if tracing is not None:
+                    await asyncio.to_thread(tracing.close)
 
     everything: dict[int | type[Exception], Any] = {Exception: errors.to_response, HTTPException: errors.to_response}
     app = Litestar(
-        [*ROUTES, metrics_route(public=gateway.metrics_public)],
+        [_with_images(gateway), *ROUTES, metrics_route(public=gateway.metrics_public)],
         lifespan=[opened],
         middleware=[Guard],
         exception_handlers=everything,
@@ -123,8 +133,12 @@ def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSetting
             ),
         ),
     )
-    app.state.meters = meters
+    app.state.watchers = (meters,) if tracing is None else (meters, tracing)
     return app
+
+
+def _with_images(gateway: GatewaySettings) -> Router:
+    return Router("/", route_handlers=WITH_IMAGES, request_max_body_size=whole_body_limit(gateway))
 
 
 @contextlib.asynccontextmanager
@@ -148,7 +162,7 @@ async def _parts(
                 aliases=AliasBook(store_settings.data_dir / "alias.json", gateway, lambda: upstream.tags),
                 words=words,
                 meters=meters,
-                exposition=Exposition(meters, store, words),
+                exposition=Exposition(meters, store, words, upstream),
                 door=door,
                 freezing=asyncio.Lock(),
             )

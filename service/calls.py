@@ -36,6 +36,9 @@ T = TypeVar("T")
 class Watcher(Protocol):
     """Whoever is told of each call once it is over: the meters, the traces."""
 
+    def asking(self, call: Call) -> None:
+        """The upstream is about to be asked; may happen several times."""
+
     def streaming(self, call: Call) -> None:
         """A stream has begun."""
 
@@ -58,7 +61,7 @@ class Call:
         self.path = path
         """As it was asked for: for telling a dialect, never for a log."""
         self.trace_headers = trace_headers
-        """`traceparent` and `tracestate` for the upstream; none where nobody traces."""
+        """`traceparent` and `tracestate`: as the client sent them, then those of our own span."""
         self.span: Any = None
         """Where traces are sent: this call's span."""
         self.route = ""
@@ -84,6 +87,12 @@ class Call:
         self.streaming = True
         for watcher in self.watchers:
             watcher.streaming(self)
+
+    def upstream_headers(self) -> dict[str, str] | None:
+        """What a request to the upstream carries of this call: its trace, if there is one."""
+        for watcher in self.watchers:
+            watcher.asking(self)
+        return self.trace_headers
 
     async def upstream(self, waiting: Awaitable[T]) -> T:
         """Await the upstream, and count how long that took."""

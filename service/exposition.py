@@ -12,6 +12,7 @@ from feedback.errors import RatchetError
 from feedback.satisfaction import VersionRatings, satisfaction
 from feedback.store.database import Store
 from service.meters import Meters, registry_of
+from service.upstream.client import Upstream
 from service.words.book import WordBook
 
 log = logging.getLogger(__name__)
@@ -23,9 +24,9 @@ SATISFACTION_S = 60.0
 class Exposition:
     """The page, made when it is asked for."""
 
-    def __init__(self, meters: Meters, store: Store, words: WordBook) -> None:
+    def __init__(self, meters: Meters, store: Store, words: WordBook, upstream: Upstream) -> None:
         self._meters, self._store = meters, store
-        self._registry = registry_of(meters, store, words)
+        self._registry = registry_of(meters, store, words, upstream)
         self._asked_at = float("-inf")
         self._asking = asyncio.Lock()
 

@@ -20,6 +20,7 @@ from feedback.satisfaction import VersionRatings
 from feedback.store.database import Store
 from service.calls import Call
 from service.errors import speech_of
+from service.upstream.client import Upstream
 from service.words.book import WordBook
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -64,9 +65,11 @@ class Meters:
         self._first_token: dict[Labels, Spread] = {}
         self._tokens: Counter[Labels] = Counter()
         self._turns: Counter[Labels] = Counter()
-        self._upstream_failures: Counter[Labels] = Counter()
         self._commits = Spread(SECONDS)
         self._rows = 0
+
+    def asking(self, call: Call) -> None:
+        """The upstream is about to be asked; its hosts keep their own counts."""
 
     def streaming(self, call: Call) -> None:
         """A stream has begun."""
@@ -92,10 +95,6 @@ class Meters:
         if turn.reply_tokens:
             self._tokens[turn.alias, turn.version, "out"] += turn.reply_tokens
 
-    def upstream_failed(self, host: str, kind: str) -> None:
-        """A host failed: `kind` is the error's code."""
-        self._upstream_failures[host, kind] += 1
-
     def committed(self, rows: int, seconds: float) -> None:
         """The writer made a batch durable. Called in its thread, and by nobody else."""
         self._rows += rows
@@ -115,9 +114,6 @@ class Meters:
         )
         yield _counts("ratchet_tokens", "Tokens of prompts and replies.", ("alias", "version", "side"), self._tokens)
         yield _counts("ratchet_turns", "Turns by how they ended.", ("alias", "version", "status"), self._turns)
-        yield _counts(
-            "ratchet_upstream_failures", "Failures of model servers.", ("host", "kind"), self._upstream_failures
-        )
         yield _gauge("ratchet_active_streams", "Streams under way.", self.streams)
         commits = HistogramMetricFamily("ratchet_commit_seconds", "Making one batch of rows durable.")
         commits.add_metric([], self._commits.cumulated(), self._commits.total)
@@ -127,22 +123,23 @@ class Meters:
 
 
 class Readings(Collector):
-    """Everything that `/metrics` shows: the counts, the store's queue, the filter's hits."""
+    """Everything that `/metrics` shows: the counts, the store's queue, the filter's hits, the upstream's hosts."""
 
-    def __init__(self, meters: Meters, store: Store, words: WordBook) -> None:
-        self._meters, self._store, self._words = meters, store, words
+    def __init__(self, meters: Meters, store: Store, words: WordBook, upstream: Upstream) -> None:
+        self._meters, self._store, self._words, self._upstream = meters, store, words, upstream
 
     def collect(self) -> Iterable[Metric]:
         yield from self._meters.families()
         yield _gauge("ratchet_writes_queued", "Writes that wait for the disk.", self._store.queued)
         hits = self._words.statistics.by_list()
         yield _counts("ratchet_filter_hits", "Hits of the word filter.", ("list", "action", "direction"), hits)
+        yield from _hosts(self._upstream)
 
 
-def registry_of(meters: Meters, store: Store, words: WordBook) -> CollectorRegistry:
+def registry_of(meters: Meters, store: Store, words: WordBook, upstream: Upstream) -> CollectorRegistry:
     """What `/metrics` is made from: ours, this process's memory and CPU, Python's garbage."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Readings(meters, store, words))
+    registry.register(Readings(meters, store, words, upstream))
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
@@ -171,6 +168,19 @@ def _spreads(name: str, what: str, labels: Labels, spreads: dict[Labels, Spread]
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, what, value)
+
+
+def _hosts(upstream: Upstream) -> Iterator[Metric]:
+    up = GaugeMetricFamily("ratchet_upstream_up", "Whether a model server answers and is asked.", labels=("host",))
+    busy = GaugeMetricFamily("ratchet_upstream_outstanding", "Requests at a model server.", labels=("host",))
+    failures: Counter[Labels] = Counter()
+    for host in upstream.hosts:
+        up.add_metric((host.name,), host.up and host.circuit.closed)
+        busy.add_metric((host.name,), host.outstanding)
+        failures.update({(host.name, code): count for code, count in list(host.troubles.items())})
+    yield from (up, busy)
+    yield _counts("ratchet_upstream_failures", "Failures of model servers.", ("host", "kind"), failures)
+    yield _gauge("ratchet_upstream_waiting", "Requests that wait for a model server.", upstream.places.waiting)
 
 
 def _satisfaction(found: list[VersionRatings]) -> Iterator[Metric]:

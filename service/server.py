@@ -75,7 +75,7 @@ def make_server(
     keys_required(gateway)  # or it may not listen there at all
     app = create_app(gateway, store, pool)
     config = uvicorn.Config(
-        Calls(app, app.state.meters),
+        Calls(app, *app.state.watchers),
         host=gateway.host,
         port=gateway.port,
         loop="uvloop",

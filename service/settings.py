@@ -49,7 +49,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """What stays with one version while a challenger has a share: a conversation, or everything of one key's
     owner."""
     body_limit_bytes: int = 1_048_576
-    """Largest request body; a larger one is refused with `body-too-large`."""
+    """Largest request body; a larger one is refused with `body-too-large`. A chat's images don't count."""
+    images_limit_bytes: int = 8_388_608
+    """Largest size of the images in one request together, decoded; 0 takes none."""
     connect_timeout_s: float = 5.0
     """Longest wait for a connection to the upstream."""
     first_token_timeout_s: float = 120.0
@@ -72,6 +74,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Names to chat with whose exchanges are never recorded: nothing of them is kept but counts."""
     metrics_public: bool = False
     """Whether `GET /metrics` is for anybody who reaches the gateway, and not for operators only."""
+    otlp_endpoint: str = ""
+    """An OpenTelemetry collector's base URL, for example `http://127.0.0.1:4318`: it is sent traces and metrics over
+    OTLP/HTTP. Empty: what OTEL_EXPORTER_OTLP_ENDPOINT says; where that is not set either, none."""
     log_level: str = "info"
     """debug, info, warning or error. No level logs people's text, save what `words_log_text` asks for."""
 

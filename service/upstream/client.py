@@ -16,6 +16,7 @@ import aiohttp
 import msgspec
 
 from feedback.errors import RatchetError, UpstreamBroke, UpstreamDown, UpstreamRefused
+from service.calls import current_call
 from service.settings import GatewaySettings
 from service.upstream import faults
 from service.upstream.host import Circuit, Host, full_name
@@ -204,6 +205,7 @@ class Upstream:
 
     def _note(self, error: RatchetError, place: Place, tag: str, doubtful: list[Place]) -> None:
         """Remember what a failure says of its host."""
+        place.host.troubles[error.code] += 1
         if faults.blamed(error):
             place.failed()
             if isinstance(error, UpstreamDown):
@@ -218,10 +220,11 @@ class Upstream:
     ) -> aiohttp.ClientResponse:
         """Send, wait for the headers, take nothing but 200. A kept-alive connection that died unnoticed is retried."""
         assert self._session is not None, "the upstream is used outside its `async with`"
+        url, headers = host.url + path, current_call().upstream_headers()
         for attempt in (1, 2):
             try:
                 async with asyncio.timeout(wait_s):
-                    answer = await self._session.request(method, host.url + path, data=body, allow_redirects=False)
+                    answer = await self._session.request(method, url, data=body, headers=headers, allow_redirects=False)
                     if answer.status != 200:
                         raise await _refused(answer)
                     return answer

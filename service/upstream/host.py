@@ -9,6 +9,7 @@ here; nothing waits.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -77,7 +78,7 @@ class Circuit:
 class Host:
     """One Ollama, or engine."""
 
-    __slots__ = ("_lacks", "_tags", "circuit", "last_taken", "name", "outstanding", "up", "url")
+    __slots__ = ("_lacks", "_tags", "circuit", "last_taken", "name", "outstanding", "troubles", "up", "url")
 
     def __init__(self, url: str, circuit: Circuit) -> None:
         self.url = url
@@ -90,6 +91,8 @@ class Host:
         self.outstanding = 0
         """Requests that it has and has not ended."""
         self.last_taken = 0
+        self.troubles: Counter[str] = Counter()
+        """Failures since the start, by the error's code."""
         self._tags: frozenset[str] | None = None
         self._lacks: set[str] = set()
 

@@ -91,6 +91,7 @@ class UpstreamReply:
         try:
             return await self._read()
         except UpstreamBroke as error:
+            self._place.host.troubles[error.code] += 1
             if faults.blamed(error):
                 self._place.failed()
             raise
