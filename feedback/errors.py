@@ -199,7 +199,7 @@ class RateLimited(Unavailable):
 
     code = "rate-limited"
 
-    def __init__(self, message: str, mend: str = "", *, retry_after_s: int) -> None:
+    def __init__(self, message: str, mend: str = "", *, retry_after_s: int = 1) -> None:
         super().__init__(message, mend)
         self.retry_after_s = retry_after_s
 

@@ -111,9 +111,10 @@ def upstream_of(settings: LearnerSettings) -> Upstream:
     return Upstream(settings.upstream_url, timeout_s=settings.warm_timeout_s)
 
 
-def real_parts(settings: LearnerSettings) -> Parts:
+def real_parts(tables: LearnerTables) -> Parts:
     """The parts as they are used in earnest."""
-    return Parts(prepare_base=_prepare_base, train=_train, merge=_merge, freeze=Gateway(settings.gateway_url).freeze)
+    gateway = Gateway(tables.learner.gateway_url, tables.store.data_dir)
+    return Parts(prepare_base=_prepare_base, train=_train, merge=_merge, freeze=gateway.freeze)
 
 
 def _prepare_base(gguf: Path, cache_dir: Path) -> PreparedBase:

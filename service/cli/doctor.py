@@ -22,6 +22,7 @@ from rich.table import Table
 
 from feedback.errors import RatchetError
 from learner.base_file import base_file
+from service.cli.operations import gateway_url
 from service.cli.settings import Settings
 
 LEAST_DISK_GIB = 5.0
@@ -129,7 +130,7 @@ def services(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             subject="Ollama", state="note", text=f"none answers at {upstream}: `ratchet up` starts the embedded engine"
         )
-    gateway = f"http://{settings.gateway.host}:{settings.gateway.port}"
+    gateway = gateway_url(settings)
     try:
         ready = httpx.get(f"{gateway}/ready", timeout=2.0)
         state: Literal["ok", "note"] = "ok" if ready.status_code == 200 else "note"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from feedback.errors import RatchetError
+from service.callers import AREAS, ROLES
 from service.cli import settings as settings_file
 
 Command = Callable[[argparse.Namespace], int]
@@ -52,6 +53,27 @@ def _service_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     backup = _verb(verbs, "backup", back_up, "make a consistent copy of the database, also while serving")
     backup.add_argument("target", nargs="?", default="", help="file to write (default: backups/ in the data folder)")
     _words_verbs(verbs)
+    _keys_verbs(verbs)
+
+
+def _keys_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    keys = verbs.add_parser("keys", help="make, list and revoke API keys")
+    acts = keys.add_subparsers(required=True, metavar="ACT")
+    create = _verb(acts, "create", create_key, "make an API key and print it, this once")
+    create.add_argument("--name", default="", help="what people call it")
+    create.add_argument("--role", choices=ROLES, default="user", help="what its owner may do (default: user)")
+    create.add_argument("--subject", default="", help="the person whose turns come with it")
+    create.add_argument("--scope", action="append", default=[], choices=AREAS, help="narrow it to areas (repeatable)")
+    create.add_argument("--alias", action="append", default=[], help="narrow it to names to chat with (repeatable)")
+    create.add_argument("--days", type=float, default=0, help="days until it expires (default: never)")
+    create.add_argument("--requests-per-minute", type=int, default=0, metavar="N", help="default: no limit")
+    create.add_argument("--tokens-per-minute", type=int, default=0, metavar="N", help="default: no limit")
+    create.add_argument("--no-store", action="store_true", help="record nothing that is asked with it")
+    create.add_argument(
+        "--keep", action="store_true", help="also as operator-key in the data folder, for our processes"
+    )
+    _verb(acts, "list", list_keys, "every key with its rights, never its secret")
+    _verb(acts, "revoke", revoke_key, "end a key at once").add_argument("key", help="its id")
 
 
 def _words_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -154,6 +176,25 @@ def back_up(given: argparse.Namespace) -> int:
     from service.cli.operations import back_up as act
 
     return act(_load(given)[1], given.target)
+
+
+def create_key(given: argparse.Namespace) -> int:
+    from service.cli.keys import create_key as act
+    from service.cli.keys import key_input
+
+    return act(_load(given)[1], key_input(given), days=given.days, keep=given.keep)
+
+
+def list_keys(given: argparse.Namespace) -> int:
+    from service.cli.keys import list_keys as act
+
+    return act(_load(given)[1])
+
+
+def revoke_key(given: argparse.Namespace) -> int:
+    from service.cli.keys import revoke_key as act
+
+    return act(_load(given)[1], given.key)
 
 
 def check_words(given: argparse.Namespace) -> int:

@@ -58,7 +58,7 @@ def test_a_gateway_is_ready_serves_and_stops(tmp_path: Path, upstream: FakeOllam
 
 
 def test_a_child_that_can_not_start_says_why(tmp_path: Path, upstream: FakeOllama) -> None:
-    file = settings(tmp_path, upstream.url, 'host = "0.0.0.0"\n')
+    file = settings(tmp_path, upstream.url, 'host = "0.0.0.0"\nkeys = "off"\n')
     child = Child("gateway", ["gateway"], file, tmp_path / "gateway.log")
     child.start()
     with pytest.raises(ChildFailed, match="forbidden"):

@@ -15,7 +15,8 @@ import pytest
 from feedback.errors import Conflict, Forbidden, StoreLocked
 from feedback.settings import PoolSettings, StoreSettings
 from feedback.store.database import Store
-from service.server import make_server, refuse_open_host
+from service.keys.hosts import keys_required
+from service.server import make_server
 from service.settings import GatewaySettings
 from tests.fakes.gateway import RunningGateway, set_alias
 from tests.fakes.gateway_process import GatewayProcess
@@ -49,14 +50,14 @@ def test_every_feedback_module_imports_no_training_stack():
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
-def test_it_refuses_to_listen_beyond_loopback(tmp_path, host):
-    with pytest.raises(Forbidden, match="no keys"):
-        make_server(GatewaySettings(host=host), StoreSettings(data_dir=tmp_path), PoolSettings())
+def test_it_refuses_to_listen_beyond_loopback_without_keys(tmp_path, host):
+    with pytest.raises(Forbidden, match="without keys"):
+        make_server(GatewaySettings(host=host, keys="off"), StoreSettings(data_dir=tmp_path), PoolSettings())
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "127.0.0.2", "localhost"])
 def test_loopback_it_may(host):
-    refuse_open_host(host)
+    assert not keys_required(GatewaySettings(host=host))
 
 
 def test_a_locked_store_and_a_taken_port_are_said_as_such(tmp_path, fake):
