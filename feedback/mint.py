@@ -10,7 +10,7 @@ import datetime as dt
 import os
 import time
 
-PREFIXES = ("turn", "rating", "annotation", "run", "cycle", "request", "call", "key", "revocation")
+PREFIXES = ("turn", "rating", "annotation", "run", "cycle", "request", "call", "key", "revocation", "erasure")
 
 
 def new_id(prefix: str) -> str:

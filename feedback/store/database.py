@@ -38,6 +38,7 @@ from feedback.store.removal import (
     referenced,
     remove_turns,
     remove_verdicts,
+    verdicts_of,
     written_into,
 )
 from feedback.store.rewrite import copy_living, drop_fresh, fresh_file, take_place
@@ -179,6 +180,11 @@ class Store:
         """The next few turns that are meant, for `remove_turns`; none when all are gone."""
         with self.reader() as cursor:
             return next_turns(cursor, whose)
+
+    def verdicts_of(self, subject: str) -> Removed:
+        """How many ratings and annotations a person gave."""
+        with self.reader() as cursor:
+            return verdicts_of(cursor, subject)
 
     def written_into(self, subject: str) -> list[str]:
         """Ids of the turns that may be learnt with this person's words, whosever they are."""

@@ -21,6 +21,7 @@ import msgspec
 from feedback.errors import InvalidInput
 from feedback.store.connection import Connection
 
+ABOUT = "turn_id IN (SELECT unnest(?::VARCHAR[]))"
 BATCH_TURNS = 256
 """Turns that go in one transaction: some ten milliseconds among a million."""
 
@@ -61,10 +62,12 @@ class Whose(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Doomed(msgspec.Struct, frozen=True, kw_only=True):
-    """A turn that is about to go."""
+    """A turn that is about to go, and how much goes with it."""
 
     turn_id: str
-    attachments: list[str]
+    attachments: list[str] = []
+    ratings: int = 0
+    annotations: int = 0
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,10 +89,34 @@ def next_turns(cursor: duckdb.DuckDBPyConnection, whose: Whose) -> list[Doomed]:
     """The next few turns that are meant; none when all are gone."""
     condition, value = whose.condition()
     query = f"SELECT turn_id, coalesce(attachments, '[]') FROM turns WHERE {condition} LIMIT {BATCH_TURNS}"
+    found = cursor.execute(query, [value]).fetchall()
+    said = {
+        table: _counts_about(cursor, table, [turn_id for turn_id, _ in found]) for table in ("ratings", "annotations")
+    }
     return [
-        Doomed(turn_id=turn_id, attachments=msgspec.json.decode(names, type=list[str]))
-        for turn_id, names in cursor.execute(query, [value]).fetchall()
+        Doomed(
+            turn_id=turn_id,
+            attachments=msgspec.json.decode(names, type=list[str]),
+            ratings=said["ratings"].get(turn_id, 0),
+            annotations=said["annotations"].get(turn_id, 0),
+        )
+        for turn_id, names in found
     ]
+
+
+def _counts_about(cursor: duckdb.DuckDBPyConnection, table: str, turn_ids: list[str]) -> dict[str, int]:
+    query = f"SELECT turn_id, count(*) FROM {table} WHERE {ABOUT} GROUP BY turn_id"
+    return dict(cursor.execute(query, [turn_ids]).fetchall()) if turn_ids else {}
+
+
+def verdicts_of(cursor: duckdb.DuckDBPyConnection, subject: str) -> Removed:
+    """How many ratings and annotations this person gave, of whosever turns."""
+    query = """
+        SELECT (SELECT count(*) FROM ratings WHERE rater = $whose),
+               (SELECT count(*) FROM annotations WHERE annotator = $whose)
+        """
+    ((ratings, annotations),) = cursor.execute(query, {"whose": subject}).fetchall()
+    return Removed(ratings=ratings, annotations=annotations)
 
 
 def written_into(cursor: duckdb.DuckDBPyConnection, subject: str) -> list[str]:
@@ -107,8 +134,7 @@ def written_into(cursor: duckdb.DuckDBPyConnection, subject: str) -> list[str]:
 
 def remove_turns(connection: Connection, turn_ids: Sequence[str]) -> Removed:
     """Take these turns out, with all that was said of them, in one transaction. For the writer's thread only."""
-    about = "turn_id IN (SELECT unnest(?::VARCHAR[]))"
-    return _remove(connection, {name: (about, list(turn_ids)) for name in ("ratings", "annotations", "turns")})
+    return _remove(connection, {name: (ABOUT, list(turn_ids)) for name in ("ratings", "annotations", "turns")})
 
 
 def remove_verdicts(connection: Connection, subject: str) -> Removed:
