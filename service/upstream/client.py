@@ -172,7 +172,7 @@ class Upstream:
                 raise
             else:
                 for other in doubtful:  # the same request went well here: the fault was theirs, not the request's
-                    other.failed()
+                    other.at_fault()
                 return result
 
     async def _anywhere(self, tag: str, ask: Callable[[Host], Awaitable[Result]]) -> Result:
@@ -206,14 +206,13 @@ class Upstream:
     def _note(self, error: RatchetError, place: Place, tag: str, doubtful: list[Place]) -> None:
         """Remember what a failure says of its host."""
         place.host.troubles[error.code] += 1
-        if faults.blamed(error):
-            place.failed()
-            if isinstance(error, UpstreamDown):
-                self.looks.went_down(place.host)
+        place.failed(error)
+        if isinstance(error, UpstreamDown):
+            self.looks.went_down(place.host)
         elif isinstance(error, UpstreamRefused) and error.status == 404 and tag:
             place.host.lost(tag)
-        elif faults.again(error) and not (isinstance(error, UpstreamRefused) and error.status == 503):
-            doubtful.append(place)  # 503 is Ollama's word for a full queue
+        elif isinstance(error, faults.StoppedItself) or (isinstance(error, UpstreamRefused) and error.status != 503):
+            doubtful.append(place)  # 503 is Ollama's word for a full queue: no fault
 
     async def _ask(
         self, host: Host, method: str, path: str, body: bytes | None, wait_s: float

@@ -23,6 +23,10 @@ class FellSilent(UpstreamBroke):
     """It said nothing for too long. Not asked of another host: the client has waited long enough already."""
 
 
+class NeverBegan(FellSilent):
+    """It did not so much as send headers."""
+
+
 class StoppedItself(UpstreamBroke):
     """It sent an error of its own under status 200, as Ollama does once a reply has begun."""
 
@@ -34,9 +38,15 @@ def again(error: RatchetError) -> bool:
     return isinstance(error, UpstreamDown | UpstreamBroke) and not isinstance(error, FellSilent)
 
 
-def blamed(error: RatchetError) -> bool:
+def blamed(error: RatchetError, *, alone: bool = False) -> bool:
     """Whether the host alone is to blame. An error that it answered with may be the request's own fault instead: that
-    is known only when another host does better with the same request."""
+    is known only when another host does better with the same request.
+
+    Of the only host there is, broken replies are passed on and not counted: sparing it would help nobody. But one that
+    nobody reaches, or that keeps everybody waiting, is not waited for again and again.
+    """
+    if alone:
+        return isinstance(error, UpstreamDown | NeverBegan)
     return isinstance(error, UpstreamDown | UpstreamBroke) and not isinstance(error, StoppedItself)
 
 
@@ -51,8 +61,8 @@ def cut_short() -> UpstreamBroke:
     return UpstreamBroke("The upstream hung up before its reply ended.", "Ask again; its log says more.")
 
 
-def slow(wait_s: float) -> FellSilent:
-    return FellSilent(f"The upstream did not begin to answer within {wait_s:g} s.", "Is its model too large?")
+def slow(wait_s: float) -> NeverBegan:
+    return NeverBegan(f"The upstream did not begin to answer within {wait_s:g} s.", "Is its model too large?")
 
 
 def silent(wait_s: float) -> FellSilent:

@@ -13,7 +13,8 @@ import logging
 from collections import deque
 from collections.abc import Collection, Sequence
 
-from feedback.errors import Overloaded, UpstreamDown
+from feedback.errors import Overloaded, RatchetError, UpstreamDown
+from service.upstream import faults
 from service.upstream.host import Host
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,13 @@ class Place:
         """The reply came to its end."""
         self.host.circuit.well()
 
-    def failed(self) -> None:
-        """The host failed, and it alone is to blame."""
+    def failed(self, error: RatchetError) -> None:
+        """The request failed at this host."""
+        if faults.blamed(error, alone=self._places.alone):
+            self.at_fault()
+
+    def at_fault(self) -> None:
+        """The request failed, and the host is to blame."""
         if self.host.circuit.failed():
             log.warning("upstream-circuit-open", extra={"fields": {"host": self.host.name}})
 
@@ -73,7 +79,8 @@ class Places:
 
     def __init__(self, hosts: Sequence[Host], limit: int, queue_limit: int, queue_wait_s: float) -> None:
         self._hosts = hosts
-        self._single = len(hosts) == 1
+        self.alone = len(hosts) == 1
+        """Whether there is only one host."""
         self._limit = limit
         self._queue_limit = queue_limit
         self._queue_wait_s = queue_wait_s
@@ -121,7 +128,7 @@ class Places:
 
     def candidates(self, tag: str, tried: Collection[Host] = ()) -> list[Host]:
         """The hosts that may be asked, the idlest first; full ones among them. Raises as `take` does."""
-        having = [host for host in self._hosts if host not in tried and (self._single or not tag or host.has(tag))]
+        having = [host for host in self._hosts if host not in tried and (self.alone or not tag or host.has(tag))]
         if not having:
             raise NoneHas
         allowed = [host for host in having if host.circuit.allows()]
@@ -135,7 +142,7 @@ class Places:
 
     def _best(self, tag: str, tried: Collection[Host]) -> Host | None:
         """The host to ask now; none where all that could serve are full."""
-        if self._single and not tried:
+        if self.alone and not tried:
             host = self._hosts[0]  # the common case, and the hot path
             if host.circuit.closed:
                 return host if host.outstanding < self._limit else None

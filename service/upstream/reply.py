@@ -92,8 +92,7 @@ class UpstreamReply:
             return await self._read()
         except UpstreamBroke as error:
             self._place.host.troubles[error.code] += 1
-            if faults.blamed(error):
-                self._place.failed()
+            self._place.failed(error)
             raise
 
     async def finish(self) -> None:
