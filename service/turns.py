@@ -10,11 +10,13 @@ from litestar import get, post
 from litestar.params import FromPath, FromQuery
 
 from feedback.annotations import Annotation, AnnotationInput, check_annotation
-from feedback.errors import InvalidAnnotation, InvalidInput, InvalidRating, MalformedBody
+from feedback.errors import Forbidden, InvalidAnnotation, InvalidInput, InvalidRating, MalformedBody
 from feedback.mint import new_id, now
 from feedback.ratings import Rating, RatingInput, check_rating
 from feedback.store.database import Store
+from feedback.store.writer import unknown_turn
 from feedback.turns import Turn
+from service.callers import Caller, caller_of
 from service.commits import committed
 from service.corrections import words_in_annotation, words_in_rating
 from service.parts import AnyRequest, parts_of
@@ -33,11 +35,14 @@ class TurnWithVerdicts(msgspec.Struct, frozen=True, kw_only=True):
     annotations: list[Annotation]
 
 
-@post("/turns/{turn_id:str}/ratings", summary="Rate a turn", allow="user")
+@post("/turns/{turn_id:str}/ratings", summary="Rate a turn", allow="user", scope="rate")
 async def rate(request: AnyRequest, turn_id: FromPath[str]) -> dict[str, str]:
     """A user's verdict: up or down, or stars. Rating again appends; the latest counts."""
-    given = decode(await request.body(), RatingInput, InvalidRating)
+    given, caller = decode(await request.body(), RatingInput, InvalidRating), caller_of(request)
     check_rating(given)
+    if caller.subject:
+        given = msgspec.structs.replace(given, rater=caller.subject)
+        await asyncio.to_thread(_seen, parts_of(request).store, turn_id, caller)
     given = words_in_rating(parts_of(request).words, given, turn_id)
     rating = Rating(rating_id=new_id("rating"), turn_id=turn_id, created_at=now(), **msgspec.structs.asdict(given))
     await committed(parts_of(request).store.add_rating(rating))
@@ -49,6 +54,13 @@ async def annotate(request: AnyRequest, turn_id: FromPath[str]) -> dict[str, str
     """A trained person's verdict, in one of three tiers."""
     given = decode(await request.body(), AnnotationInput, InvalidAnnotation)
     check_annotation(given)
+    caller = caller_of(request)
+    if not caller.may(given.tier):
+        raise Forbidden(
+            f"The tier {given.tier} is for its own role, and this key has {caller.role}.", "Send your tier."
+        )
+    if caller.subject:
+        given = msgspec.structs.replace(given, annotator=caller.subject)
     given = words_in_annotation(parts_of(request).words, given, turn_id)
     annotation = Annotation(
         annotation_id=new_id("annotation"), turn_id=turn_id, created_at=now(), **msgspec.structs.asdict(given)
@@ -57,13 +69,13 @@ async def annotate(request: AnyRequest, turn_id: FromPath[str]) -> dict[str, str
     return {"annotation_id": annotation.annotation_id, "turn_id": turn_id}
 
 
-@get("/turns/{turn_id:str}", summary="One turn with its ratings and annotations", allow="user")
+@get("/turns/{turn_id:str}", summary="One turn with its ratings and annotations", allow="user", scope="read")
 async def read_turn(request: AnyRequest, turn_id: FromPath[str]) -> TurnWithVerdicts:
     """The turn as it was stored."""
-    return await asyncio.to_thread(_with_verdicts, parts_of(request).store, turn_id)
+    return await asyncio.to_thread(_with_verdicts, parts_of(request).store, turn_id, caller_of(request))
 
 
-@get("/turns", summary="Turns, oldest first", allow="annotator")
+@get("/turns", summary="Turns, oldest first", allow="annotator", scope="read")
 async def read_turns(request: AnyRequest, after: FromQuery[str] = "", limit: FromQuery[int] = 50) -> list[Turn]:
     """Up to `limit` (1 to 500) turns behind the id `after`; pass the last one's id to go on."""
     if not 1 <= limit <= PAGE_LIMIT:
@@ -84,6 +96,14 @@ def decode(body: bytes, kind: type[Kind], error: type[InvalidInput]) -> Kind:
         raise MalformedBody("The body is not JSON in UTF-8.", "Send one JSON object.") from problem
 
 
-def _with_verdicts(store: Store, turn_id: str) -> TurnWithVerdicts:
+def _seen(store: Store, turn_id: str, caller: Caller) -> Turn:
+    """The turn, if it is this caller's to see. Raises UnknownTurn, also where it is somebody else's."""
     turn = store.turn(turn_id)
+    if not caller.may_see(turn.subject):
+        raise unknown_turn(turn_id)
+    return turn
+
+
+def _with_verdicts(store: Store, turn_id: str, caller: Caller) -> TurnWithVerdicts:
+    turn = _seen(store, turn_id, caller)
     return TurnWithVerdicts(turn=turn, ratings=store.ratings(turn_id), annotations=store.annotations(turn_id))
