@@ -12,6 +12,7 @@ from litestar import Request
 from feedback.settings import PoolSettings, StoreSettings
 from feedback.store.database import Store
 from service.aliases import AliasBook
+from service.chat.contexts import Contexts
 from service.exposition import Exposition
 from service.keys.guard import Door
 from service.keys.limits import Limits
@@ -38,6 +39,8 @@ class Parts:
     exposition: Exposition
     door: Door
     """Keys, sessions and limits."""
+    contexts: Contexts = dataclasses.field(default_factory=Contexts)
+    """Histories in tokens that were given out."""
     freezing: asyncio.Lock
     """One snapshot at a time: a freeze takes seconds of a core."""
 

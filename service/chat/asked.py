@@ -46,6 +46,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Whatever else goes to the upstream: options, format, tools, think, and what only it knows."""
     images: list[str] = []
     """Base64 of every image in the request, oldest first, as the upstream gets it."""
+    unload: bool = False
+    """It asks for the model to be let go."""
     raw: bool = False
     """It is no conversation (see `feedback.turns`): recorded, never learnt from."""
     logprobs: bool = False
@@ -127,7 +129,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
 def folded(given: dict[str, Any]) -> dict[str, Any]:
     """The object with its keys in lower case: Ollama is written in Go, which reads `Model` as `model`.
 
-    What the gateway does not see as a field must not be one to the upstream: a second model, unfiltered messages. Of two
+    What the gateway does not see as a field must not be one to the upstream: a second model, other messages. Of two
     spellings the last one counts, there as here.
     """
     if all(key.islower() and key.isascii() for key in given):

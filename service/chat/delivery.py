@@ -162,7 +162,8 @@ class ChatAnswer(ASGIResponse):
         try:
             async with WhileListening(receive):
                 tag, body = self._exchange.served.tag, self._exchange.upstream_body()
-                reply = await call.upstream(self._upstream.chat(tag, body))
+                path = f"/api/{self._exchange.asked.route}"
+                reply = await call.upstream(self._upstream.chat(tag, body, path))
                 while not self._exchange.ended:
                     await wire.say(self._exchange.hear(await call.upstream(reply.read())))
             if self._exchange.blocked:
@@ -185,7 +186,7 @@ class ChatAnswer(ASGIResponse):
 
     def _keep_whole(self) -> Future[None]:
         self._note_hits()
-        turn = self._became("blocked" if self._exchange.blocked else "whole")
+        turn = self._became(self._exchange.status)
         return self._store.add_turn(turn) if self._exchange.recorded else _nothing()
 
     def _keep_cut(self) -> Future[None]:

@@ -15,6 +15,7 @@ from feedback.turns import FilterHit, Message, Status, Turn, conversation_of
 from service.aliases import Target
 from service.chat.asked import Asked, Ended, Piece
 from service.chat.fields import Fields, named
+from service.chat.logprobs import Logprobs
 from service.chat.refusals import refusal
 from service.upstream.reply import Chunk
 from service.words.filter import WordFilter
@@ -22,8 +23,13 @@ from service.words.rules import Direction
 
 BLOCKED = "content_filter"
 """The done reason of a blocked reply, in both dialects."""
-TEXT_FIELDS = ("tools", "format")
-"""What of a request, beside its messages, carries text to the model: descriptions that its author wrote."""
+NO_TEXT = frozenset({
+    "options", "think", "keep_alive", "images", "context", "raw", "truncate", "shift", "logprobs", "top_logprobs",
+})  # fmt: skip
+"""What of a request, beside its messages, carries no text to the model; whatever else there is goes through the filter,
+also what only the upstream knows."""
+TEXTS = frozenset({"tools", "format", "suffix", "template"})
+"""Of the others those that a hit may name; any further name may be somebody's text."""
 HITS_LIMIT = 1000
 """Hits that a turn keeps; a megabyte of one short word has more, and all of them are counted."""
 DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
@@ -53,20 +59,26 @@ class Exchange:
         self._output = Fields(words, "out", keep_texts=keep_texts)
         self._text = words.stream("out")
         self._thinking = words.stream("out")
-        self._heard: dict[str, list[str]] | None = {"reply": [], "thinking": []} if keep_texts else None
+        self._logprobs = Logprobs(words) if asked.logprobs else None
+        self._keep_texts = keep_texts
+        generates = asked.route == "generate"
+        self._heard: dict[str, list[str]] | None = {"reply": [], "thinking": []} if keep_texts or generates else None
         self._created_at = now()
         self._began = time.perf_counter()
         self._first_token_ms: float | None = None
-        self._said = Piece(tool_calls=[])
+        self._said = Piece(tool_calls=[], logprobs=[])
         self._last = Chunk()
         self._messages = [
             self._input.message(message, f"messages[{number}]") for number, message in enumerate(asked.messages)
         ]
         self._upstream = {
-            key: self._input.value(value, key) if key in TEXT_FIELDS else value for key, value in asked.upstream.items()
+            key: value if key in NO_TEXT else self._input.value(value, key if key in TEXTS else "*")
+            for key, value in asked.upstream.items()
         }
         self.blocked = self._input.blocked
         """Nothing of the upstream may be shown: the prompt or the reply has a word that blocks."""
+        self.attachments: list[str] = []
+        """Hashes of the prompt's images, once they are on disk."""
         stored = [Message(role=message["role"], content=message["content"]) for message in self._messages]
         self._stored_messages = stored
         self.conversation_id = conversation_of(stored, asked.conversation_id)
@@ -79,7 +91,13 @@ class Exchange:
 
     def upstream_body(self) -> bytes:
         """The request for the upstream: the version's own tag, filtered messages, always streamed."""
-        body = {**self._upstream, "model": self.served.tag, "messages": self._messages, "stream": True}
+        body = {**self._upstream, "model": self.served.tag, "stream": True}
+        if self.asked.route == "chat":
+            body["messages"] = self._messages
+        else:
+            body |= {"prompt": self._messages[-1]["content"]}
+            if len(self._messages) > 1:
+                body["system"] = self._messages[0]["content"]
         return msgspec.json.encode(body)
 
     def refuse(self) -> Piece:
@@ -91,18 +109,21 @@ class Exchange:
         """Take chunks off the upstream; return what may be shown of them now."""
         if self._first_token_ms is None:
             self._first_token_ms = self._elapsed_ms()
-        piece = Piece(tool_calls=[])
+        piece = Piece(tool_calls=[], logprobs=[])
         for chunk in chunks:
             message = chunk.message
+            text, thinking = message.content or chunk.response, message.thinking or chunk.thinking
             if self._heard is not None:
-                self._heard["reply"].append(message.content)
-                self._heard["thinking"].append(message.thinking)
-            if message.thinking:
-                piece.thinking += self._thinking.feed(message.thinking)
-            if message.content:
-                piece.text += self._text.feed(message.content)
-            if message.tool_calls:
-                piece.tool_calls.extend(self._output.value(message.tool_calls, "tool_calls"))
+                self._heard["reply"].append(text)
+                self._heard["thinking"].append(thinking)
+            if thinking:
+                piece.thinking += self._thinking.feed(thinking)
+            if text:
+                piece.text += self._text.feed(text)
+            if called := message.tool_calls or chunk.tool_calls:
+                piece.tool_calls.extend(self._output.value(called, "tool_calls"))
+            if self._logprobs is not None and chunk.logprobs and not thinking and not called:
+                self._logprobs.hear(chunk.logprobs)
             self.blocked = self.blocked or self._text.blocked or self._thinking.blocked or self._output.blocked
             if self.blocked or chunk.done:
                 self._end(piece, chunk)
@@ -125,8 +146,13 @@ class Exchange:
         """The original of each field that hit; empty unless `keep_texts`."""
         if direction == "in":
             return self._input.texts
-        heard = {field: "".join(chunks) for field, chunks in (self._heard or {}).items()}
-        return {**heard, **self._output.texts}
+        heard = self._heard if self._keep_texts and self._heard is not None else {}
+        return {**{field: "".join(chunks) for field, chunks in heard.items()}, **self._output.texts}
+
+    @property
+    def status(self) -> Status:
+        """What the turn is, once it has ended."""
+        return "blocked" if self.blocked else ("raw" if self.asked.raw else "whole")
 
     def turn(self, status: Status) -> Turn:
         """The turn as it now stands."""
@@ -148,6 +174,7 @@ class Exchange:
             first_token_ms=self._first_token_ms,
             total_ms=self._elapsed_ms(),
             options=self.asked.options,
+            attachments=self.attachments,
             subject=self.asked.subject,
         )
 
@@ -161,11 +188,21 @@ class Exchange:
             prompt_tokens=self._last.prompt_eval_count,
             reply_tokens=self._last.eval_count,
             durations={name: value for name, value in found.items() if value is not None},
+            context=self._context,
         )
 
     @property
     def _done_reason(self) -> str:
         return BLOCKED if self.blocked else (self._last.done_reason or "stop")
+
+    @property
+    def _context(self) -> list[int] | None:
+        """A generation's tokens, unless they would spell out what was hidden."""
+        if self._last.context is None or self._heard is None or self.blocked:
+            return None
+        as_shown = {"reply": self._said.text, "thinking": self._said.thinking}
+        shown = all("".join(self._heard[field]) == text for field, text in as_shown.items())
+        return self._last.context if shown else None
 
     @property
     def _prompt(self) -> str:
@@ -183,6 +220,9 @@ class Exchange:
             piece.text += refusal(self._prompt, began=bool(self._said.text or piece.text))
 
     def _keep(self, piece: Piece) -> Piece:
+        if self._logprobs is not None and not self.blocked:
+            piece.logprobs = self._logprobs.show(piece.text)
+            self._said.logprobs.extend(piece.logprobs)
         self._said.text += piece.text
         self._said.thinking += piece.thinking
         self._said.tool_calls.extend(piece.tool_calls)

@@ -14,8 +14,8 @@ from feedback.turns import FilterHit
 from service.words.filter import Hit, WordFilter
 from service.words.rules import Direction
 
-NOT_TEXT = frozenset({"role"})
-"""Fields of a message that are no text of anybody's."""
+NOT_TEXT = frozenset({"role", "images"})
+"""Fields of a message that are no text of anybody's; images were looked at when they were decoded."""
 ARGUMENTS = "arguments"
 """Below it a key is text like any other: the model chose it. Elsewhere keys are the dialect's own words."""
 SHOWN_KEYS = frozenset({"content", "thinking", "tool_calls", "function", "name", "tool_name", "description", ARGUMENTS})
@@ -78,7 +78,7 @@ class Fields:
                 name = self.text(key, f"{field}.*") if keys else key
                 while name in found:  # two keys that look alike once masked stay two
                     name += "*"
-                found[name] = self._value(item, inner, keys=keys or key == ARGUMENTS, depth=depth + 1)
+                found[name] = self._value(item, inner, keys=keys or key.casefold() == ARGUMENTS, depth=depth + 1)
             return found
         return value
 

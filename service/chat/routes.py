@@ -1,17 +1,23 @@
-"""The two chat routes. Each reads its dialect, the core does the rest."""
+"""The routes that answer with a model's words. Each reads its dialect, the core does the rest."""
 
 from __future__ import annotations
 
-import msgspec
-from litestar import post
+import asyncio
+from collections.abc import Callable
 
+from litestar import post
+from litestar.response.base import ASGIResponse
+
+from feedback.errors import StoreUnavailable
 from service.callers import caller_of
-from service.chat import ollama, openai
-from service.chat.asked import Asked, checked_conversation
+from service.chat import attachments, completions, generate, ollama, openai
+from service.chat.asked import Asked, Sender, Voice, checked_conversation
 from service.chat.delivery import ChatAnswer
 from service.chat.exchange import Exchange
+from service.chat.generate import GenerateVoice
+from service.chat.memory import preloaded
 from service.chat.ollama import OllamaVoice
-from service.chat.openai import OpenAIVoice
+from service.chat.openai_voice import CompletionVoice, OpenAIVoice
 from service.parts import AnyRequest, Parts, parts_of
 from service.recording import STORE_HEADER, recorded, refuses
 
@@ -19,29 +25,83 @@ CONVERSATION_HEADER = "x-conversation-id"
 
 
 @post("/api/chat", status_code=200, summary="Chat, in Ollama's dialect", allow="user")
-async def chat_in_ollamas(request: AnyRequest) -> ChatAnswer:
-    """NDJSON, streamed unless `"stream": false`. The last line carries `turn_id`."""
-    parts = parts_of(request)
-    asked = ollama.read(await request.body(), checked_conversation(request.headers.get(CONVERSATION_HEADER)))
-    exchange = _exchange(request, parts, asked)
-    return ChatAnswer(exchange, OllamaVoice(asked.model), parts.upstream, parts.store, parts.words)
+async def chat_in_ollamas(request: AnyRequest) -> ASGIResponse:
+    """NDJSON, streamed unless `"stream": false`. The last line carries `turn_id`. No messages: it loads the model."""
+    body = await request.body()
+    asked = ollama.read(body, sender_of(request))
+    return await _answered(request, body, asked, lambda exchange: OllamaVoice(asked.model))
+
+
+@post("/api/generate", status_code=200, summary="Go on from one prompt, in Ollama's dialect", allow="user")
+async def generate_in_ollamas(request: AnyRequest) -> ASGIResponse:
+    """NDJSON, streamed unless `"stream": false`. The last line carries `turn_id`. No prompt: it loads the model."""
+    body, contexts = await request.body(), parts_of(request).contexts
+    asked = generate.read(body, sender_of(request), contexts)
+    return await _answered(request, body, asked, lambda exchange: GenerateVoice(asked.model, contexts))
 
 
 @post("/v1/chat/completions", status_code=200, summary="Chat, in OpenAI's dialect", allow="user")
-async def chat_in_openais(request: AnyRequest) -> ChatAnswer:
+async def chat_in_openais(request: AnyRequest) -> ASGIResponse:
     """One JSON object, or SSE with `"stream": true`. The object and the finishing chunk carry `turn_id`."""
+    body = await request.body()
+    asked = openai.read(body, sender_of(request))
+    return await _answered(request, body, asked, lambda exchange: _voice(OpenAIVoice, exchange))
+
+
+@post("/v1/completions", status_code=200, summary="Go on from one prompt, in OpenAI's dialect", allow="user")
+async def complete_in_openais(request: AnyRequest) -> ASGIResponse:
+    """One JSON object, or SSE with `"stream": true`. The object and the finishing chunk carry `turn_id`."""
+    body = await request.body()
+    asked = completions.read(body, sender_of(request))
+    return await _answered(request, body, asked, lambda exchange: _voice(CompletionVoice, exchange))
+
+
+def sender_of(request: AnyRequest) -> Sender:
+    """What the request says beside its body, and whose it is. Raises MalformedBody for a bad conversation id."""
+    headers, caller = request.headers, caller_of(request)
+    return Sender(
+        conversation_id=checked_conversation(headers.get(CONVERSATION_HEADER)),
+        subject=caller.subject,
+        operator=caller.may("operator"),
+        store=not refuses(headers.get(STORE_HEADER)),
+    )
+
+
+async def _answered(request: AnyRequest, body: bytes, asked: Asked, voice: Callable[[Exchange], Voice]) -> ASGIResponse:
     parts = parts_of(request)
-    asked = openai.read(await request.body(), checked_conversation(request.headers.get(CONVERSATION_HEADER)))
+    attachments.check_size(len(body), asked.images, parts.gateway)
+    if not asked.messages:
+        served = parts.aliases.resolve(asked.model, caller_of(request)).shown
+        return ASGIResponse(body=await preloaded(parts, asked, served), media_type="application/json")
     exchange = _exchange(request, parts, asked)
-    voice = OpenAIVoice(asked, exchange.turn_id, exchange.served.tag)
-    return ChatAnswer(exchange, voice, parts.upstream, parts.store, parts.words)
+    if asked.images:
+        await _attach(parts, exchange)
+    return ChatAnswer(exchange, voice(exchange), parts.upstream, parts.store, parts.words)
+
+
+async def _attach(parts: Parts, exchange: Exchange) -> None:
+    """Check the images and, where there will be a turn, keep them before it. Raises StoreUnavailable for the disk."""
+    images, data_dir = exchange.asked.images, parts.data_dir
+
+    def decoded_and_kept() -> list[str]:
+        found = attachments.decoded(images)
+        if exchange.recorded:
+            attachments.keep(data_dir, found)
+        return [one.sha256 for one in found]
+
+    try:
+        exchange.attachments = await asyncio.to_thread(decoded_and_kept)
+    except OSError as error:
+        raise StoreUnavailable("The images could not be kept.", "Look at the disk's space and health.") from error
+
+
+def _voice(kind: type[OpenAIVoice], exchange: Exchange) -> OpenAIVoice:
+    return kind(exchange.asked, exchange.turn_id, exchange.served.tag)
 
 
 def _exchange(request: AnyRequest, parts: Parts, asked: Asked) -> Exchange:
     caller = caller_of(request)
     target = parts.aliases.resolve(asked.model, caller)
-    if refuses(request.headers.get(STORE_HEADER)):
-        asked = msgspec.structs.replace(asked, store=False)
     kept = recorded(asked, caller, target.name, parts.gateway)
     keep_texts = kept and parts.gateway.words_log_text
     exchange = Exchange(asked, target, parts.words.filter, keep_texts=keep_texts, recorded=kept)
