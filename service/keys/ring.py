@@ -90,7 +90,7 @@ class KeyRing:
     def get(self, key_id: str) -> Key:
         """One key. Raises UnknownKey."""
         if key_id not in self._keys:
-            raise UnknownKey(f"There is no key {key_id[:64]!r}.", "GET /keys lists them.")
+            raise UnknownKey("There is no key of that id.", "GET /keys lists them: an id is `key-` and 32 hex digits.")
         return self._keys[key_id]
 
     def has_operator(self) -> bool:
