@@ -151,6 +151,13 @@ def read_erased(version_dir: Path) -> list[ErasedTraining]:
     return [msgspec.json.decode(line, type=ErasedTraining) for line in lines]
 
 
+def erased_trainings(registry: Path) -> dict[str, list[ErasedTraining]]:
+    """Every version of which training data was erased since, by `<model>:<version>`."""
+    files = sorted(registry.glob(f"*/*/{ERASED_FILE}"))
+    found = {f"{file.parent.parent.name}:{file.parent.name}": read_erased(file.parent) for file in files}
+    return {version: lines for version, lines in found.items() if lines}
+
+
 def quoted(text: str) -> str:
     """A text as reports quote it: on one line, so that what a model or a person wrote can't become headings, tables or
     HTML of the report."""

@@ -25,6 +25,7 @@ from service.aliases import AliasBook
 from service.chat import models, routes
 from service.chat.attachments import whole_body_limit
 from service.exposition import Exposition
+from service.idempotency import Replays
 from service.keys import routes as keys_routes
 from service.keys.guard import Guard
 from service.keys.hosts import keys_required
@@ -35,6 +36,9 @@ from service.metrics import metrics_route
 from service.pages import login
 from service.pages import routes as pages
 from service.parts import Parts
+from service.privacy import routes as privacy_routes
+from service.privacy.erasing import Eraser
+from service.privacy.retention import housekeeping
 from service.settings import GatewaySettings
 from service.tracing import open_tracing
 from service.upstream.client import Upstream
@@ -70,6 +74,12 @@ ROUTES: list[ControllerRouterHandler] = [
     artefacts.read_cycles,
     artefacts.read_one_cycle,
     artefacts.back_up,
+    privacy_routes.erase_subject,
+    privacy_routes.erase,
+    privacy_routes.read_erasures,
+    privacy_routes.read_erasure,
+    privacy_routes.export_subject,
+    privacy_routes.export,
     words_routes.read_words,
     words_routes.put_words,
     words_routes.put_list,
@@ -147,11 +157,14 @@ async def _parts(
 ) -> AsyncIterator[Parts]:
     store = await asyncio.to_thread(Store.open, store_settings)
     store.tell_commits(meters.committed)
+    data_dir = store_settings.data_dir
+    eraser = Eraser(store, data_dir)
     try:
         async with (
             Upstream(gateway) as upstream,
             words.watching(gateway.words_reload_s),
             opened_door(gateway, store, store_settings.data_dir) as door,
+            housekeeping(store, eraser, data_dir, store_settings.retention_days),
         ):
             yield Parts(
                 gateway=gateway,
@@ -162,8 +175,10 @@ async def _parts(
                 aliases=AliasBook(store_settings.data_dir / "alias.json", gateway, lambda: upstream.tags),
                 words=words,
                 meters=meters,
+                replays=Replays(store),
                 exposition=Exposition(meters, store, words, upstream),
                 door=door,
+                eraser=eraser,
                 freezing=asyncio.Lock(),
             )
     finally:

@@ -27,7 +27,17 @@ from feedback.errors import (
 from feedback.files import replace_file
 from feedback.mint import new_id, now
 from learner.alias import Alias
-from learner.records import CycleState, Request, RequestResult, VersionManifest, journal_files, parse_semver, read_cycle
+from learner.records import (
+    CycleState,
+    ErasedTraining,
+    Request,
+    RequestResult,
+    VersionManifest,
+    erased_trainings,
+    journal_files,
+    parse_semver,
+    read_cycle,
+)
 from service.parts import AnyRequest, Parts, parts_of
 from service.turns import decode
 
@@ -62,6 +72,8 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True):
     aliases: dict[str, Alias]
     versions: list[VersionManifest]
     """By model, then oldest first."""
+    trained_on_erased_data: dict[str, list[ErasedTraining]] = {}
+    """`<model>:<version>` → what was erased of its training data since; only versions that lost some."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,8 +129,11 @@ async def read_pool(request: AnyRequest) -> dict[str, int]:
 async def read_versions(request: AnyRequest) -> Versions:
     """What serves, and every version that is in the registry."""
     parts = parts_of(request)
+    registry = parts.data_dir / "registry"
     return Versions(
-        aliases=parts.aliases.all(), versions=await asyncio.to_thread(_manifests, parts.data_dir / "registry")
+        aliases=parts.aliases.all(),
+        versions=await asyncio.to_thread(_manifests, registry),
+        trained_on_erased_data=await asyncio.to_thread(erased_trainings, registry),
     )
 
 
@@ -186,7 +201,7 @@ def _freeze(parts: Parts, given: SnapshotInput) -> msgspec.Struct:
             raise UnknownTokenizer(
                 f"There is no tokenizer {given.tokenizer[:64]!r} here.", "PUT /tokenizers/<sha256> first."
             )
-    with parts.store.reader() as cursor:
+    with parts.eraser.freezing, parts.store.reader() as cursor:
         return freeze(
             cursor, parts.pool, parts.data_dir / "snapshots", tokenizer, given.guard, now(), base_model=given.base_model
         )

@@ -14,9 +14,11 @@ from feedback.store.database import Store
 from service.aliases import AliasBook
 from service.chat.contexts import Contexts
 from service.exposition import Exposition
+from service.idempotency import Replays
 from service.keys.guard import Door
 from service.keys.limits import Limits
 from service.meters import Meters
+from service.privacy.erasing import Eraser
 from service.settings import GatewaySettings
 from service.upstream.client import Upstream
 from service.words.book import WordBook
@@ -37,10 +39,13 @@ class Parts:
     words: WordBook
     meters: Meters
     exposition: Exposition
+    replays: Replays
     door: Door
     """Keys, sessions and limits."""
     contexts: Contexts = dataclasses.field(default_factory=Contexts)
     """Histories in tokens that were given out."""
+    eraser: Eraser
+    """Removes what a person, or the operator, wants gone."""
     freezing: asyncio.Lock
     """One snapshot at a time: a freeze takes seconds of a core."""
 

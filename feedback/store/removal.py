@@ -134,26 +134,35 @@ def written_into(cursor: duckdb.DuckDBPyConnection, subject: str) -> list[str]:
 
 def remove_turns(connection: Connection, turn_ids: Sequence[str]) -> Removed:
     """Take these turns out, with all that was said of them, in one transaction. For the writer's thread only."""
-    return _remove(connection, {name: (ABOUT, list(turn_ids)) for name in ("ratings", "annotations", "turns")})
+    ids = list(turn_ids)
+    tables = ("idempotency_keys", "ratings", "annotations", "turns")
+    return _remove(connection, [(table, ABOUT, ids) for table in tables])
 
 
 def remove_verdicts(connection: Connection, subject: str) -> Removed:
     """Take out every rating and annotation that this person gave. For the writer's thread only."""
-    return _remove(connection, {"ratings": ("rater = ?", subject), "annotations": ("annotator = ?", subject)})
+    given = (("ratings", "rating_id", "rater"), ("annotations", "annotation_id", "annotator"))
+    keys = [
+        ("idempotency_keys", f"answer_id IN (SELECT {own_id} FROM {table} WHERE {by} = ?)", subject)
+        for table, own_id, by in given
+    ]
+    return _remove(connection, [*keys, *((table, f"{by} = ?", subject) for table, _, by in given)])
 
 
-def _remove(connection: Connection, conditions: dict[str, tuple[str, Any]]) -> Removed:
+def _remove(connection: Connection, conditions: Sequence[tuple[str, str, Any]]) -> Removed:
+    """Delete from each table, in order, what the condition says of it."""
     counts: dict[str, int] = {}
     with connection.cursor() as cursor:
         cursor.begin()
         try:
-            for table, (condition, value) in conditions.items():
+            for table, condition, value in conditions:
                 ((counts[table],),) = cursor.execute(f"DELETE FROM {table} WHERE {condition}", [value]).fetchall()
             cursor.commit()
         except duckdb.Error:
             with contextlib.suppress(duckdb.Error):  # a commit that fails has rolled back already
                 cursor.rollback()
             raise
+    counts.pop("idempotency_keys")  # no more than a copy of what goes
     return Removed(**counts)
 
 

@@ -1,0 +1,73 @@
+"""What the gateway does about privacy by itself: going on with erasures, and removing what is older than wanted.
+
+Erasures that were begun before a restart, or that wait for something, are gone on with every minute; once a day turns
+older than `store.retention_days` are really removed, with what was said of them and their attachments. Snapshots are no
+matter of age: what a version was trained on stays with it, until somebody is erased from it or the folder is deleted.
+Must never end the gateway: what fails is logged, and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from feedback.errors import RatchetError
+from feedback.mint import now
+from feedback.store.database import Store
+from feedback.store.removal import Whose
+from service.privacy.erasing import Eraser
+from service.privacy.logged import blank_logs
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 60.0
+DAY_S = 86_400.0
+
+
+def expire(store: Store, eraser: Eraser, data_dir: Path, days: int) -> int:
+    """Remove the turns that are older than so many days, from the file's bytes too; gives how many. 0 days: keeps all.
+
+    Raises StoreUnavailable.
+    """
+    if days <= 0:
+        return 0
+    with eraser.alone():
+        gone = eraser.remove(Whose(before=now() - dt.timedelta(days=days)))
+        eraser.sweep_attachments()
+        if gone:
+            blank_logs(data_dir / "logs", {one.turn_id for one in gone})
+            if not store.compact():
+                log.warning("retention-not-compacted")  # tomorrow's is as good
+    return len(gone)
+
+
+@contextlib.asynccontextmanager
+async def housekeeping(store: Store, eraser: Eraser, data_dir: Path, days: int) -> AsyncIterator[None]:
+    """`async with`: do both, beside the gateway's requests; what is under way at the end is waited for."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(_keep_house(stop, store, eraser, data_dir, days))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+async def _keep_house(stop: asyncio.Event, store: Store, eraser: Eraser, data_dir: Path, days: int) -> None:
+    clock = asyncio.get_running_loop().time
+    expire_at = clock()
+    while not stop.is_set():
+        try:
+            await asyncio.to_thread(eraser.go_on)
+            if days > 0 and clock() >= expire_at:
+                removed = await asyncio.to_thread(expire, store, eraser, data_dir, days)
+                log.info("expired", extra={"fields": {"turns": removed}})
+                expire_at = clock() + DAY_S
+        except (RatchetError, OSError) as error:
+            log.error("housekeeping-failed", extra={"fields": {"reason": getattr(error, "code", "disk")}})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)

@@ -1,0 +1,38 @@
+"""Versions whose training data lost rows to an erasure: marked beside their manifest, which never changes.
+
+What a model learnt can't be taken out of its weights; the mark tells the operator which versions that is, and how much.
+Found from the snapshots' own redactions, so that a version which a cycle registers after the erasure is marked as well.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from feedback.files import append_line, drop_cut_line
+from feedback.redaction import HELDOUT, read_manifest, snapshots_in
+from feedback.snapshot import Redaction
+from learner.records import ERASED_FILE, ErasedTraining, VersionManifest, erased_trainings, read_erased
+
+
+def mark_versions(data_dir: Path) -> dict[str, list[ErasedTraining]]:
+    """Mark every version whose snapshot lost rows that it was trained on; gives all marks there are, by
+    `<model>:<version>`. May be done again and again."""
+    lost = {folder.name: read_manifest(folder).redactions for folder in snapshots_in(data_dir / "snapshots")}
+    for file in data_dir.glob("registry/*/*/manifest.json"):
+        snapshot = msgspec.json.decode(file.read_bytes(), type=VersionManifest).snapshot
+        if snapshot is not None:
+            _mark(file.parent, snapshot, lost.get(snapshot, []))
+    return erased_trainings(data_dir / "registry")
+
+
+def _mark(version_dir: Path, snapshot: str, redactions: list[Redaction]) -> None:
+    known = {(line.erasure_id, line.snapshot) for line in read_erased(version_dir)}
+    for redaction in redactions:
+        rows = sum(count for name, count in redaction.rows.items() if name != HELDOUT)
+        if not rows or (redaction.erasure_id, snapshot) in known:
+            continue
+        line = ErasedTraining(erasure_id=redaction.erasure_id, at=redaction.at, snapshot=snapshot, rows=rows)
+        drop_cut_line(version_dir / ERASED_FILE)
+        append_line(version_dir / ERASED_FILE, msgspec.json.encode(line))
