@@ -22,9 +22,9 @@ from service.cli.settings import Settings
 from service.keys.inputs import KeyInput, KeyShown, check_key
 from service.keys.ring import KeyRing
 from service.keys.routes import shown
+from service.paging import Page
 
 Result = TypeVar("Result")
-PAGE = 500
 
 
 def create_key(settings: Settings, given: KeyInput, *, days: float, keep: bool) -> int:
@@ -79,11 +79,11 @@ def revoke_key(settings: Settings, key_id: str) -> int:
 def _all(settings: Settings) -> list[KeyShown]:
     try:
         found: list[KeyShown] = []
-        while page := msgspec.convert(
-            ask_gateway(settings, "GET", f"/keys?limit={PAGE}&after={found[-1].key_id if found else ''}"),
-            list[KeyShown],
-        ):
-            found += page
+        cursor: str | None = ""
+        while cursor is not None:
+            page = msgspec.convert(ask_gateway(settings, "GET", f"/keys?cursor={cursor}"), Page[KeyShown])
+            found += page.items
+            cursor = page.next_cursor
         return found
     except UpstreamDown:
         return _at_the_store(settings, _shown)

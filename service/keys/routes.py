@@ -8,8 +8,9 @@ from litestar.params import FromPath, FromQuery
 from feedback.errors import InvalidInput
 from service.keys.inputs import KeyInput, KeyMade, KeyShown, check_key
 from service.keys.ring import Key
+from service.paging import PAGE_LIMIT, Page, page_behind
 from service.parts import AnyRequest, parts_of
-from service.turns import PAGE_LIMIT, decode
+from service.turns import decode
 
 NO_STORE = {"cache-control": "no-store"}
 
@@ -25,14 +26,11 @@ async def make_key(request: AnyRequest) -> Response[KeyMade]:
 
 @get("/keys", summary="API keys, oldest first", allow="operator")
 async def read_keys(
-    request: AnyRequest, after: FromQuery[str] = "", limit: FromQuery[int] = PAGE_LIMIT
-) -> list[KeyShown]:
-    """Up to `limit` (1 to 500) keys behind the id `after`, also those that hold no longer; never a secret."""
-    if not 1 <= limit <= PAGE_LIMIT:
-        raise InvalidInput(
-            f"limit is {limit}, outside 1 to {PAGE_LIMIT}.", "Ask for less, and go on with after=<last id>."
-        )
-    return [shown(key) for key in parts_of(request).door.ring.all() if key.made.key_id > after][:limit]
+    request: AnyRequest, cursor: FromQuery[str] = "", limit: FromQuery[int] = PAGE_LIMIT
+) -> Page[KeyShown]:
+    """Up to `limit` (1 to 500) keys, also those that hold no longer, never a secret. `next_cursor` leads on."""
+    keys = [shown(key) for key in parts_of(request).door.ring.all()]
+    return page_behind("keys", keys, cursor, limit, lambda key: key.key_id)
 
 
 @delete("/keys/{key_id:str}", status_code=200, summary="Revoke an API key", allow="operator")

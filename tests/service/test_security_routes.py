@@ -116,7 +116,8 @@ def spellings(path: str) -> list[str]:
     return [
         path, f"/{path}", path.replace("/", "//"), f"{path}/", f"{path}//", path.upper(), path.title(),
         f"/%{ord(first):02x}{path[2:]}", f"/%{ord(first):02X}{path[2:]}", path.replace("/", "%2f"),
-        "/" + path[1:].replace("/", "%2F"), f"/.{path}", f"/health/..{path}", f"/health/%2e%2e{path}", f"/api/chat/..{path}",
+        "/" + path[1:].replace("/", "%2F"), f"/.{path}", f"/health/..{path}", f"/health/%2e%2e{path}",
+        f"/api/chat/..{path}",
         f"/%2e{path}", f"/..{path}", f"{path};x=1", f"{path}?x=1", f"{path}%20", f"{path}%00", f"{path}%0a", f"{path}.",
         path.replace("/", "/./"), path.replace("/", "\\"), f"http://127.0.0.1{path}", f"http://other.example/{path}",
         f"//other.example{path}", f"/%252e%252e{path}", f"/ﬃ{path}", f"*{path}",
