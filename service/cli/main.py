@@ -52,6 +52,7 @@ def _service_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _verb(verbs, "doctor", doctor, "say what is there and what is missing")
     backup = _verb(verbs, "backup", back_up, "make a consistent copy of the database, also while serving")
     backup.add_argument("target", nargs="?", default="", help="file to write (default: backups/ in the data folder)")
+    _privacy_verbs(verbs)
     _words_verbs(verbs)
     _keys_verbs(verbs)
 
@@ -74,6 +75,19 @@ def _keys_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     _verb(acts, "list", list_keys, "every key with its rights, never its secret")
     _verb(acts, "revoke", revoke_key, "end a key at once").add_argument("key", help="its id")
+
+
+def _privacy_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    erase = _verb(verbs, "erase", erase_data, "erase one person, conversation or turn, everywhere; can't be undone")
+    whose = erase.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--subject", default="", help="the person, as their turns name them")
+    whose.add_argument("--conversation", default="", metavar="ID", help="one conversation")
+    whose.add_argument("--turn", default="", metavar="ID", help="one turn")
+    erase.add_argument("--note", default="", help="why, for the record, which is kept: write no name here")
+    erase.add_argument("--yes", action="store_true", help="don't ask")
+    export = _verb(verbs, "export", export_data, "write everything that is stored of one person to a ZIP file")
+    export.add_argument("--subject", required=True, help="the person, as their turns name them")
+    export.add_argument("--to", required=True, type=Path, metavar="FILE", help="the .zip to write")
 
 
 def _words_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -195,6 +209,19 @@ def revoke_key(given: argparse.Namespace) -> int:
     from service.cli.keys import revoke_key as act
 
     return act(_load(given)[1], given.key)
+
+
+def erase_data(given: argparse.Namespace) -> int:
+    from service.cli.privacy import erase
+
+    named = {"subject": given.subject, "conversation": given.conversation, "turn": given.turn}
+    return erase(_load(given)[1], named, note=given.note, yes=given.yes)
+
+
+def export_data(given: argparse.Namespace) -> int:
+    from service.cli.privacy import export
+
+    return export(_load(given)[1], given.subject, given.to)
 
 
 def check_words(given: argparse.Namespace) -> int:

@@ -33,9 +33,12 @@ def list_versions(settings: Settings) -> int:
     """`ratchet versions`."""
     found = ask_gateway(settings, "GET", "/versions")
     name = settings.learner.alias
-    table = Table("", "version", "made", "from", "held-out", "general", "retention", title=name, title_justify="left")
+    table = Table(
+        "", "version", "made", "from", "held-out", "general", "retention", "erased", title=name, title_justify="left"
+    )
     alias = found["aliases"].get(name, {})
     serving = {(alias.get(role) or {}).get("version"): role for role in ("challenger", "champion")}
+    erased = found.get("trained_on_erased_data", {})
     for manifest in found["versions"]:
         scores, verdict = manifest.get("scores"), manifest.get("verdict")
         table.add_row(
@@ -46,9 +49,15 @@ def list_versions(settings: Settings) -> int:
             f"{scores['heldout']:.2f}" if scores else "",
             f"{scores['general']:.2f}" if scores else "",
             f"{verdict['retention']:.2f}" if verdict else "",
+            _erased(erased.get(f"{manifest['model']}:{manifest['version']}", [])),
         )
     Console().print(table)
     return 0
+
+
+def _erased(lines: list[dict[str, Any]]) -> str:
+    """How many of the rows that a version was trained on were erased since, and when last."""
+    return f"{sum(line['rows'] for line in lines)} rows, {lines[-1]['at'][:10]}" if lines else ""
 
 
 def request(settings: Settings, *, kind: str, version: str, reason: str) -> int:
@@ -118,19 +127,26 @@ def back_up(settings: Settings, target: str) -> int:
     return 0
 
 
-def ask_gateway(settings: Settings, method: str, route: str, body: dict[str, Any] | None = None) -> Any:
+def ask_gateway(
+    settings: Settings, method: str, route: str, body: dict[str, Any] | None = None, *, timeout_s: float = 60.0
+) -> Any:
     """One call of the gateway's API, with the operator's key if there is one; its errors become ours, word for word."""
     url = gateway_url(settings)
     try:
         headers = operator_headers(settings.store.data_dir)
-        answer = httpx.request(method, url + route, json=body, headers=headers, timeout=60.0)
+        answer = httpx.request(method, url + route, json=body, headers=headers, timeout=timeout_s)
     except httpx.TransportError as error:
         raise UpstreamDown(
             f"No gateway answers at {url}.", "Start it with `ratchet up`, or name its settings file."
         ) from error
     if answer.is_error:
-        said = answer.json().get("error", {})
-        refused = InvalidInput(str(said.get("message", answer.status_code)), str(said.get("mend", "")))
-        refused.code = str(said.get("code", refused.code))
-        raise refused
+        raise refusal_of(answer.status_code, answer.json())
     return answer.json()
+
+
+def refusal_of(status: int, body: dict[str, Any]) -> InvalidInput:
+    """The gateway's error as one of ours, word for word."""
+    said = body.get("error", {})
+    refused = InvalidInput(str(said.get("message", status)), str(said.get("mend", "")))
+    refused.code = str(said.get("code", refused.code))
+    return refused
