@@ -20,9 +20,9 @@ from litestar.types import ControllerRouterHandler
 from feedback.errors import RatchetError
 from feedback.settings import PoolSettings, StoreSettings
 from feedback.store.database import Store
-from service import artefacts, errors, health, turns
+from service import artefacts, errors, health, requests, turns
 from service.aliases import AliasBook
-from service.chat import models, routes
+from service.chat import embeddings, management, models, routes
 from service.chat.attachments import whole_body_limit
 from service.exposition import Exposition
 from service.idempotency import Replays
@@ -54,6 +54,10 @@ WITH_IMAGES: list[ControllerRouterHandler] = [
 """The routes whose bodies may be as large as their images; the others have the gateway's own limit."""
 ROUTES: list[ControllerRouterHandler] = [
     routes.complete_in_openais,
+    embeddings.embed_in_ollamas,
+    embeddings.embed_in_old_ollamas,
+    embeddings.embed_in_openais,
+    *management.ROUTES,
     models.version,
     models.tags,
     models.loaded,
@@ -71,6 +75,7 @@ ROUTES: list[ControllerRouterHandler] = [
     artefacts.read_versions,
     artefacts.ask_learner,
     artefacts.read_request,
+    requests.read_requests,
     artefacts.read_cycles,
     artefacts.read_one_cycle,
     artefacts.back_up,
@@ -81,6 +86,7 @@ ROUTES: list[ControllerRouterHandler] = [
     privacy_routes.export_subject,
     privacy_routes.export,
     words_routes.read_words,
+    words_routes.read_hits,
     words_routes.put_words,
     words_routes.put_list,
     words_routes.check_text,

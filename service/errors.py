@@ -28,6 +28,7 @@ Speech = Literal["ollama", "openai", "ours"]
 
 STATUS: dict[type[RatchetError], int] = {
     errors.InvalidInput: 400,
+    errors.IdempotencyMismatch: 422,
     errors.BodyTooLarge: 413,
     errors.MethodNotAllowed: 405,
     errors.NotFound: 404,
@@ -99,8 +100,8 @@ def failure_of(error: BaseException) -> Failure:
             mend="Its log names the place; please report it.",
         )
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    if isinstance(error, errors.UpstreamRefused) and 400 <= error.status < 500 and error.status != 404:
-        status = error.status  # the client's own doing; a missing tag (404) is ours
+    if isinstance(error, errors.UpstreamRefused) and (400 <= error.status < 500 or error.status == 501):
+        status = error.status if error.status != 404 else status  # the client's own doing; a missing tag (404) is ours
     wait = error.retry_after_s if isinstance(error, errors.RateLimited) else RETRY_AFTER_S.get(error.code)
     headers = {"retry-after": str(wait)} if wait is not None else {}
     if status == 401:

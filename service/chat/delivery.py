@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -122,10 +123,20 @@ class Wire:
 class ChatAnswer(ASGIResponse):
     """The answer to a chat, as an ASGI application of its own, since only it can hear the client leave."""
 
-    __slots__ = ("_exchange", "_store", "_upstream", "_voice", "_words")
+    __slots__ = ("_exchange", "_spent", "_store", "_upstream", "_voice", "_words")
 
-    def __init__(self, exchange: Exchange, voice: Voice, upstream: Upstream, store: Store, words: WordBook) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        voice: Voice,
+        upstream: Upstream,
+        store: Store,
+        words: WordBook,
+        spent: Callable[[int], None],
+    ) -> None:
+        """`spent` is told of the tokens that it cost, once."""
         super().__init__(status_code=200)
+        self._spent = spent
         self._words = words
         self._exchange = exchange
         self._voice = voice
@@ -205,7 +216,9 @@ class ChatAnswer(ASGIResponse):
 
     def _became(self, status: Status) -> Turn:
         """The turn, also told to whoever counts."""
-        return current_call().became(self._exchange.turn(status), recorded=self._exchange.recorded)
+        turn = self._exchange.turn(status)
+        self._spent(tokens_of(turn))
+        return current_call().became(turn, recorded=self._exchange.recorded)
 
     def _note_hits(self) -> None:
         exchange = self._exchange
@@ -213,6 +226,13 @@ class ChatAnswer(ASGIResponse):
             self._words.statistics.add(exchange.hits("out"))
             return
         self._words.note(exchange.hits("out"), exchange.hit_texts("out"), turn=exchange.turn_id)
+
+
+def tokens_of(turn: Turn) -> int:
+    """What a turn cost, prompt and reply. A cut one was not counted by the upstream: some four bytes to a token."""
+    if turn.prompt_tokens is not None or turn.reply_tokens is not None or turn.status != "cut":
+        return (turn.prompt_tokens or 0) + (turn.reply_tokens or 0)
+    return sum(len(text.encode()) for text in (turn.reply, *(message.content for message in turn.messages))) // 4
 
 
 def _nothing() -> Future[None]:

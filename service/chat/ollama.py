@@ -40,7 +40,7 @@ def read(body: bytes, sender: Sender) -> Asked:
     if isinstance(listed := given.get("messages"), list):
         given["messages"] = [folded(one) if isinstance(one, dict) else one for one in listed]
     chat = converted(given, OllamaChat, "POST /api/chat")
-    messages = [{**message, "content": message.get("content", "")} for message in given["messages"] or ()]
+    messages = [{**message, "content": message.get("content", "")} for message in given.get("messages") or ()]
     passed, unload = passed_on(given, OURS, sender)
     return Asked(
         dialect="ollama",
@@ -59,7 +59,6 @@ def read(body: bytes, sender: Sender) -> Asked:
 
 def converted(given: dict[str, Any], kind: type[Any], route: str) -> Any:
     """The fields that the gateway must understand. Raises MalformedBody."""
-    given.setdefault("messages", None)
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:

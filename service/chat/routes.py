@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 
 from litestar import post
@@ -76,7 +77,8 @@ async def _answered(request: AnyRequest, body: bytes, asked: Asked, voice: Calla
     exchange = _exchange(request, parts, asked)
     if asked.images:
         await _attach(parts, exchange)
-    return ChatAnswer(exchange, voice(exchange), parts.upstream, parts.store, parts.words)
+    spent = functools.partial(parts.limits.spent, caller_of(request))
+    return ChatAnswer(exchange, voice(exchange), parts.upstream, parts.store, parts.words, spent)
 
 
 async def _attach(parts: Parts, exchange: Exchange) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Any, Self, TypeVar
 
 import aiohttp
@@ -116,6 +116,21 @@ class Upstream:
             raise faults.cut_short() from error
         finally:
             answer.close()
+
+    async def pass_on(
+        self, host: Host, method: str, path: str, headers: dict[str, str], data: AsyncIterable[bytes] | bytes | None
+    ) -> aiohttp.ClientResponse:
+        """Send one host a request as it came; its answer, whatever its status, is the caller's to read and to close.
+
+        It may take any time: a model is pulled in hours. Raises UpstreamDown, UpstreamBroke.
+        """
+        assert self._session is not None, "the upstream is used outside its `async with`"
+        try:
+            return await self._session.request(
+                method, host.url + path, headers=headers, data=data, allow_redirects=False
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise faults.translated(error, host.name) from error
 
     async def from_each(self, path: str) -> list[dict[str, Any]]:
         """What each host answers to a GET, without those that don't. Raises the first's error where none does."""
