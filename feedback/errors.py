@@ -92,6 +92,10 @@ class Unsupported(InvalidInput):
     code = "unsupported"
 
 
+class IdempotencyMismatch(InvalidInput):
+    code = "idempotency-mismatch"
+
+
 class MethodNotAllowed(InvalidInput):
     code = "method-not-allowed"
 
@@ -162,6 +166,10 @@ class SnapshotCorrupt(Conflict):
 
 class Unauthorized(RatchetError):
     code = "unauthorized"
+
+
+class IdempotencyBusy(Conflict):
+    code = "idempotency-busy"
 
 
 class Forbidden(RatchetError):

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 from litestar import Response, get, post, put
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 
 from feedback.errors import (
     InvalidInput,
@@ -38,6 +38,7 @@ from learner.records import (
     parse_semver,
     read_cycle,
 )
+from service.paging import Page, page_behind
 from service.parts import AnyRequest, Parts, parts_of
 from service.turns import decode
 
@@ -72,6 +73,8 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True):
     aliases: dict[str, Alias]
     versions: list[VersionManifest]
     """By model, then oldest first."""
+    next_cursor: str | None = None
+    """Send it as `cursor` for the next versions; null where there are no more."""
     trained_on_erased_data: dict[str, list[ErasedTraining]] = {}
     """`<model>:<version>` → what was erased of its training data since; only versions that lost some."""
 
@@ -126,13 +129,15 @@ async def read_pool(request: AnyRequest) -> dict[str, int]:
 
 
 @get("/versions", summary="Aliases and registered versions", allow="operator")
-async def read_versions(request: AnyRequest) -> Versions:
-    """What serves, and every version that is in the registry."""
+async def read_versions(request: AnyRequest, cursor: FromQuery[str] = "", limit: FromQuery[int] = 50) -> Versions:
+    """What serves, and a page of `limit` (1 to 500) of the registry's versions."""
     parts = parts_of(request)
     registry = parts.data_dir / "registry"
+    page = page_behind("versions", await asyncio.to_thread(_manifests, registry), cursor, limit, _in_order)
     return Versions(
         aliases=parts.aliases.all(),
-        versions=await asyncio.to_thread(_manifests, registry),
+        versions=page.items,
+        next_cursor=page.next_cursor,
         trained_on_erased_data=await asyncio.to_thread(erased_trainings, registry),
     )
 
@@ -166,9 +171,13 @@ async def read_request(request: AnyRequest, request_id: FromPath[str]) -> Asked:
 
 
 @get("/cycles", summary="Cycles, newest first", allow="operator")
-async def read_cycles(request: AnyRequest) -> list[CycleState]:
-    """Each cycle as its journal tells it."""
-    return await asyncio.to_thread(_cycles, parts_of(request).data_dir / "journal")
+async def read_cycles(request: AnyRequest, cursor: FromQuery[str] = "", limit: FromQuery[int] = 50) -> Page[CycleState]:
+    """A page of `limit` (1 to 500) cycles, each as its journal tells it."""
+    journal = parts_of(request).data_dir / "journal"
+    files = await asyncio.to_thread(lambda: journal_files(journal)[::-1])
+    page = page_behind("cycles", files, cursor, limit, lambda file: file.stem, newest=True)
+    states = await asyncio.to_thread(lambda: [read_cycle(file) for file in page.items])
+    return Page(items=states, next_cursor=page.next_cursor)
 
 
 @get("/cycles/{cycle_id:str}", summary="One cycle", allow="operator")
@@ -218,7 +227,12 @@ def _manifests(registry: Path) -> list[VersionManifest]:
     found = [
         msgspec.json.decode(file.read_bytes(), type=VersionManifest) for file in registry.glob("*/*/manifest.json")
     ]
-    return sorted(found, key=lambda manifest: (manifest.model, parse_semver(manifest.version)))
+    return sorted(found, key=_in_order)
+
+
+def _in_order(manifest: VersionManifest) -> str:
+    """Sorts by model, then by version; as a text, so that a cursor can hold it."""
+    return " ".join([manifest.model, *(f"{number:010}" for number in parse_semver(manifest.version))])
 
 
 def _check_request(parts: Parts, given: RequestInput) -> None:
@@ -229,10 +243,6 @@ def _check_request(parts: Parts, given: RequestInput) -> None:
     parse_semver(given.version)
     if not (parts.data_dir / "registry" / given.alias / given.version / "manifest.json").is_file():
         raise UnknownVersion(f"There is no version {given.version} of {given.alias}.", "GET /versions lists them.")
-
-
-def _cycles(journal: Path) -> list[CycleState]:
-    return [read_cycle(file) for file in reversed(journal_files(journal))]
 
 
 def _back_up(parts: Parts) -> dict[str, Any]:

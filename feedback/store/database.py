@@ -13,6 +13,7 @@ Must never: acknowledge before the commit; update; delete for any other reason; 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -23,6 +24,7 @@ import duckdb
 
 from feedback.annotations import Annotation
 from feedback.errors import Conflict, StoreUnavailable
+from feedback.keyed import KeyedAnswer
 from feedback.keys import KeyCreated, KeyRevoked
 from feedback.mint import now
 from feedback.ratings import Rating
@@ -43,7 +45,7 @@ from feedback.store.removal import (
 )
 from feedback.store.rewrite import copy_living, drop_fresh, fresh_file, take_place
 from feedback.store.session import Write
-from feedback.store.tables import ANNOTATIONS, KEYS, RATINGS, REVOCATIONS, TURNS, Kind, Table
+from feedback.store.tables import ANNOTATIONS, KEYED, KEYS, RATINGS, REVOCATIONS, TURNS, Kind, Table
 from feedback.store.writer import Writer, unknown_turn
 from feedback.turns import Turn
 
@@ -78,22 +80,22 @@ class Store:
             connection.close()
             raise
 
-    def add_turn(self, turn: Turn) -> Future[None]:
-        """Append a turn. The future is resolved once it is durable.
+    def add_turn(self, turn: Turn, keyed: KeyedAnswer | None = None) -> Future[None]:
+        """Append a turn, and with it the key that it answers. The future is resolved once both are durable.
 
         Raises at once: InvalidInput for text or numbers that can't be stored, StoreBusy where too many writes wait,
         StoreUnavailable after `close`. The future fails with: Conflict where a recent row has the same id,
         StoreUnavailable where the disk refuses, InvalidInput where DuckDB does.
         """
-        return self._add(TURNS, turn)
+        return self._add(TURNS, turn, keyed)
 
-    def add_rating(self, rating: Rating) -> Future[None]:
+    def add_rating(self, rating: Rating, keyed: KeyedAnswer | None = None) -> Future[None]:
         """Append a rating, as `add_turn`; the future fails with UnknownTurn where its turn is not stored."""
-        return self._add(RATINGS, rating)
+        return self._add(RATINGS, rating, keyed)
 
-    def add_annotation(self, annotation: Annotation) -> Future[None]:
+    def add_annotation(self, annotation: Annotation, keyed: KeyedAnswer | None = None) -> Future[None]:
         """Append an annotation, as `add_turn`; the future fails with UnknownTurn where its turn is not stored."""
-        return self._add(ANNOTATIONS, annotation)
+        return self._add(ANNOTATIONS, annotation, keyed)
 
     def add_key(self, key: KeyCreated) -> Future[None]:
         """Append an API key, as `add_turn`."""
@@ -125,6 +127,14 @@ class Store:
     def annotations(self, turn_id: str) -> list[Annotation]:
         """Every annotation of a turn, oldest first; none for a turn that is not stored."""
         return self._select(ANNOTATIONS, "WHERE turn_id = ? ORDER BY created_at, annotation_id", [turn_id])
+
+    def keyed(self, key_hash: str, since: dt.datetime) -> KeyedAnswer | None:
+        """What was answered to a request with this key since then, if anything was."""
+        moment = since.astimezone(dt.UTC).replace(tzinfo=None)
+        found = self._select(
+            KEYED, "WHERE created_at >= ? AND key_hash = ? ORDER BY created_at DESC LIMIT 1", [moment, key_hash]
+        )
+        return found[0] if found else None
 
     def turns(self, after: str = "", limit: int = 50) -> list[Turn]:
         """The next `limit` turns behind the id `after`, by id, which is by time. Pass the last one's id to go on.
@@ -236,8 +246,10 @@ class Store:
         self._writer.close()
         self._connection.close()
 
-    def _add(self, table: Table[Kind], item: Kind) -> Future[None]:
-        return self._writer.submit(Write(table, table.row(item)))
+    def _add(self, table: Table[Kind], item: Kind, keyed: KeyedAnswer | None = None) -> Future[None]:
+        return self._writer.submit(
+            Write(table, table.row(item), keyed=KEYED.row(keyed) if keyed is not None else None)
+        )
 
     def _select(self, table: Table[Kind], rest: str, values: list[Any]) -> list[Kind]:
         with self.reader() as cursor:

@@ -68,7 +68,16 @@ def api_keys(con: duckdb.DuckDBPyConnection) -> None:
     """)
 
 
-MIGRATIONS: tuple[Migration, ...] = (first_tables, attachments_of_turns, api_keys)
+def idempotency_keys(con: duckdb.DuckDBPyConnection) -> None:
+    """Answers that are given again to whoever sends the same key."""
+    con.execute("""
+        CREATE TABLE idempotency_keys (
+            key_hash VARCHAR NOT NULL, turn_id VARCHAR NOT NULL, answer_id VARCHAR NOT NULL,
+            created_at TIMESTAMP NOT NULL, request_hash VARCHAR NOT NULL, said VARCHAR NOT NULL)
+    """)
+
+
+MIGRATIONS: tuple[Migration, ...] = (first_tables, attachments_of_turns, api_keys, idempotency_keys)
 
 
 def migrate(con: duckdb.DuckDBPyConnection, file: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from feedback.store.connection import Connection
-from feedback.store.tables import TURNS, Row, Table
+from feedback.store.tables import KEYED, TURNS, Row, Table
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +25,8 @@ class Write:
     table: Table[Any]
     row: Row
     future: Future[None] = field(default_factory=Future)
+    keyed: Row | None = None
+    """A row of `idempotency_keys` that is stored with it, or not at all."""
 
     @property
     def item_id(self) -> str:
@@ -65,6 +67,10 @@ class Session:
             for table in {write.table.name: write.table for write in batch}.values():
                 appender = self._appender(table)
                 appender.append_rows([write.row for write in batch if write.table is table])
+                appender.flush()
+            if keyed := [write.keyed for write in batch if write.keyed is not None]:
+                appender = self._appender(KEYED)
+                appender.append_rows(keyed)
                 appender.flush()
             self._cursor.commit()
         except duckdb.Error:

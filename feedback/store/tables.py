@@ -17,6 +17,7 @@ import msgspec
 
 from feedback.annotations import Annotation
 from feedback.errors import InvalidInput
+from feedback.keyed import KeyedAnswer
 from feedback.keys import KeyCreated, KeyRevoked
 from feedback.ratings import Rating
 from feedback.turns import Turn
@@ -141,4 +142,10 @@ KEYS = Table(
 )  # fmt: skip
 REVOCATIONS = Table(
     "api_key_revocations", KeyRevoked, ("revocation_id", "key_id", "created_at"), json=(), of_turns=False
+)
+KEYED = Table(
+    "idempotency_keys",
+    KeyedAnswer,
+    ("key_hash", "turn_id", "answer_id", "created_at", "request_hash", "said"),
+    json=(),
 )

@@ -7,6 +7,7 @@ database itself, and only where no gateway runs: two owners of one file are impo
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,18 @@ def gateway_url(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.gateway.port}"
 
 
+def ask_for_all(settings: Settings, path: str, field: str = "items") -> Iterator[dict[str, Any]]:
+    """Every item of a list that comes in pages."""
+    cursor: str | None = ""
+    while cursor is not None:
+        page = ask_gateway(settings, "GET", f"{path}?limit=500&cursor={cursor}")
+        yield from page[field]
+        cursor = page["next_cursor"]
+
+
 def list_versions(settings: Settings) -> int:
     """`ratchet versions`."""
-    found = ask_gateway(settings, "GET", "/versions")
+    found = ask_gateway(settings, "GET", "/versions?limit=1")
     name = settings.learner.alias
     table = Table(
         "", "version", "made", "from", "held-out", "general", "retention", "erased", title=name, title_justify="left"
@@ -39,7 +49,7 @@ def list_versions(settings: Settings) -> int:
     alias = found["aliases"].get(name, {})
     serving = {(alias.get(role) or {}).get("version"): role for role in ("challenger", "champion")}
     erased = found.get("trained_on_erased_data", {})
-    for manifest in found["versions"]:
+    for manifest in ask_for_all(settings, "/versions", "versions"):
         scores, verdict = manifest.get("scores"), manifest.get("verdict")
         table.add_row(
             serving.get(manifest["version"], ""),
@@ -87,7 +97,7 @@ def _say_result(kind: str, result: dict[str, Any]) -> int:
 def list_cycles(settings: Settings) -> int:
     """`ratchet cycle list`."""
     table = Table("cycle", "started", "status", "step", "outcome")
-    for cycle in ask_gateway(settings, "GET", "/cycles"):
+    for cycle in ask_for_all(settings, "/cycles"):
         outcome = cycle["outcome"]
         verdict = (outcome.get("verdict") or {}).get("outcome")
         said = outcome.get("version") or verdict or outcome.get("code") or ""

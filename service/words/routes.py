@@ -10,9 +10,11 @@ from litestar import get, post, put
 from litestar.params import FromPath, FromQuery
 
 from feedback.errors import InvalidInput
+from service.paging import Page, page_behind
 from service.parts import AnyRequest, parts_of
 from service.turns import decode
 from service.words.book import WordState
+from service.words.statistics import RuleCount
 
 LIST_LIMIT_BYTES = 64 * 1024 * 1024
 """Largest list; the limit of ordinary bodies is far below."""
@@ -58,6 +60,13 @@ async def read_words(request: AnyRequest, top: FromQuery[int] = 100) -> WordStat
     if not 0 <= top <= TOP_LIMIT:
         raise InvalidInput(f"top is {top}, outside 0 to {TOP_LIMIT}.", "Ask for fewer rules.")
     return parts_of(request).words.state(top)
+
+
+@get("/words/hits", summary="Every rule that hit, by name", allow="operator")
+async def read_hits(request: AnyRequest, cursor: FromQuery[str] = "", limit: FromQuery[int] = 50) -> Page[RuleCount]:
+    """A page of `limit` (1 to 500) rules with their counts since the start."""
+    counts = await asyncio.to_thread(parts_of(request).words.statistics.counts)
+    return page_behind("hits", counts, cursor, limit, lambda one: f"{one.rule} {one.action} {one.direction}")
 
 
 @put(

@@ -62,6 +62,18 @@ class Statistics:
             found[rule.rpartition(":")[0] or rule, action, direction] += hits
         return found
 
+    def counts(self) -> list[RuleCount]:
+        """Every rule that hit, by its name."""
+        with self._lock:
+            counts = Counter(self._counts)
+        return [
+            RuleCount(rule=rule, category=category, action=action, direction=direction, hits=hits)
+            for (rule, action, direction, category), hits in sorted(
+                ((rule, action, direction, category), hits)
+                for (category, rule, action, direction), hits in counts.items()
+            )
+        ]
+
     def report(self, top: int) -> Report:
         """The counts, with the `top` most frequent rules."""
         with self._lock:
