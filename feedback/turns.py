@@ -47,7 +47,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     created_at: dt.datetime
     alias: str
     version: str
-    """The SemVer of the version that answered, for example `1.0.0`."""
+    """The SemVer of the version that answered, for example `1.0.0`; empty: another model of the upstream did."""
     model_tag: str
     """The immutable tag that the upstream was asked for, for example `assistant:1.0.0`."""
     dialect: Dialect

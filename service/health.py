@@ -7,9 +7,11 @@ import asyncio
 import msgspec
 from litestar import Response, get
 
-from feedback.errors import RatchetError, UnknownAlias, UpstreamRefused
+from feedback.errors import UnknownAlias, UpstreamRefused
 from service.errors import failure_of
 from service.parts import AnyRequest, Parts, parts_of
+from service.upstream import faults
+from service.upstream.host import full_name
 
 
 class PartHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,9 +47,10 @@ async def ready(request: AnyRequest) -> Response[Readiness]:
     return Response(Readiness(ready=fit, parts=found), status_code=200 if fit else 503)
 
 
-def _health(result: BaseException | None) -> PartHealth:
-    if result is None:
-        return PartHealth(ready=True)
+def _health(result: str | BaseException | None) -> PartHealth:
+    """How a check went: it raised, or has something to tell, or nothing."""
+    if not isinstance(result, BaseException):
+        return PartHealth(ready=True, message=result or "")
     failure = failure_of(result)
     return PartHealth(ready=False, code=failure.code, message=failure.message, mend=failure.mend)
 
@@ -60,20 +63,31 @@ async def _check_store(parts: Parts) -> None:
     await asyncio.to_thread(read)
 
 
-async def _check_upstream(parts: Parts) -> None:
-    await parts.upstream.fetch("GET", "/api/version")
+async def _check_upstream(parts: Parts) -> str:
+    """One host is enough; how many there are is told, and which they are stands in the log."""
+    upstream = parts.upstream
+    await upstream.looks.look_again()
+    answering = sum(host.answered for host in upstream.hosts)
+    if not answering:
+        raise faults.down(upstream.hosts[0].name if len(upstream.hosts) == 1 else f"any of {len(upstream.hosts)} hosts")
+    return f"{answering} of {len(upstream.hosts)} hosts answer." if len(upstream.hosts) > 1 else ""
 
 
-async def _check_alias(parts: Parts) -> None:
-    """There is a name to chat with, and the upstream has every champion."""
+async def _check_alias(parts: Parts) -> str:
+    """There is a name to chat with, and some host that answers has every champion."""
     aliases = parts.aliases.all()
     if not aliases:
         raise UnknownAlias("There is no name to chat with yet.", "Register a version, for example by `ratchet up`.")
-    try:
-        models = (await parts.upstream.fetch("GET", "/api/tags")).get("models", [])
-    except RatchetError:
-        return  # that is the upstream's part to say
-    here = {model.get("name") for model in models}
-    missing = [alias.champion.tag for alias in aliases.values() if alias.champion.tag not in here]
+    await parts.upstream.looks.look_again()
+    answering = [host for host in parts.upstream.hosts if host.answered]
+    if not answering:
+        return ""  # that is the upstream's part to say
+    serving = {
+        alias.champion.tag: sum(host.has(full_name(alias.champion.tag)) for host in answering)
+        for alias in aliases.values()
+    }
+    missing = [tag for tag, hosts in serving.items() if not hosts]
     if missing:
         raise UpstreamRefused(f"The upstream lacks {', '.join(missing)}.", "`ratchet promote` pushes a version again.")
+    partly = [f"{tag} on {hosts} of {len(answering)} hosts" for tag, hosts in serving.items() if hosts < len(answering)]
+    return f"{', '.join(partly)}: `ratchet promote` pushes it to the others." if partly else ""

@@ -78,7 +78,7 @@ class Circuit:
 class Host:
     """One Ollama, or engine."""
 
-    __slots__ = ("_lacks", "_tags", "circuit", "last_taken", "name", "outstanding", "troubles", "up", "url")
+    __slots__ = ("_lacks", "_tags", "answered", "circuit", "last_taken", "name", "outstanding", "troubles", "up", "url")
 
     def __init__(self, url: str, circuit: Circuit) -> None:
         self.url = url
@@ -88,6 +88,8 @@ class Host:
         self.circuit = circuit
         self.up = True
         """As the last look found it; believed in until the first."""
+        self.answered = True
+        """Whether it answered the last look. One that is only slow to is still up."""
         self.outstanding = 0
         """Requests that it has and has not ended."""
         self.last_taken = 0
@@ -113,6 +115,7 @@ class Host:
         """A look found these models, and the host up."""
         self._tags = frozenset(full_name(tag) for tag in tags)
         self._lacks.clear()
+        self.answered = True
         if not self.up:
             self.up = True
             self.circuit.try_now()

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 DOWN_CHECK_S = 1.0
 """Seconds between looks while a host is down."""
-AGAIN_AFTER_S = 1.0
+AGAIN_AFTER_S = 0.25
 """Least time between two looks that requests ask for."""
 MISSES = 2
 """Looks without an answer after which a host counts as down."""
@@ -65,7 +65,7 @@ class Looks:
         self._changed()
 
     async def look_again(self) -> None:
-        """Look now, unless somebody just did: a request asks for something that is not known."""
+        """Look now, unless somebody just did: a request asks for what is not known, or how things are."""
         asked_at = time.monotonic()
         async with self._looking:
             fresh = self._looked_at > asked_at - AGAIN_AFTER_S
@@ -83,6 +83,7 @@ class Looks:
         try:
             models = await self._models(host)
         except RatchetError as error:
+            host.answered = False
             self._misses[host] = self._misses.get(host, 0) + 1
             if isinstance(error, UpstreamDown) or self._misses[host] >= MISSES:
                 self.went_down(host)

@@ -106,6 +106,7 @@ class RawHost:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await task
+        await asyncio.sleep(0.01)  # the last transports close in the loop's next rounds
 
     async def _answer(self, reader: asyncio.StreamReader, writer: Writer) -> None:
         try:
