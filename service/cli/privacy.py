@@ -17,13 +17,14 @@ from feedback.operator_key import operator_headers
 from service.cli.operations import ask_gateway, gateway_url, refusal_of
 from service.cli.settings import Settings
 
+KINDS: tuple[Kind, ...] = get_args(Kind)
 ERASE_TIMEOUT_S = 3600.0
 """A large database is written anew before the answer comes."""
 
 
 def erase(settings: Settings, named: dict[str, str], *, note: str, yes: bool) -> int:
     """`ratchet erase`: 0 once it is done, 3 where it waits for something and goes on by itself."""
-    kind, whose = next(((kind, named[kind]) for kind in get_args(Kind) if named.get(kind)), ("subject", ""))
+    kind, whose = next(((kind, named[kind]) for kind in KINDS if named.get(kind)), (KINDS[0], ""))
     if not whose:
         raise InvalidInput("Nobody is named.", "Turns without a subject are erased by --conversation or --turn.")
     if not yes and not _confirmed(kind, whose):
