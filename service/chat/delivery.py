@@ -24,8 +24,10 @@ from feedback.turns import Status, Turn
 from service.calls import current_call
 from service.chat.asked import Piece, Voice
 from service.chat.exchange import Exchange
+from service.chat.replay import beside_the_text
 from service.commits import committed
 from service.errors import failure_of, log_unforeseen
+from service.idempotency import NO_KEY, Once
 from service.upstream.client import Upstream
 from service.upstream.reply import UpstreamReply
 from service.words.book import WordBook
@@ -123,7 +125,7 @@ class Wire:
 class ChatAnswer(ASGIResponse):
     """The answer to a chat, as an ASGI application of its own, since only it can hear the client leave."""
 
-    __slots__ = ("_exchange", "_spent", "_store", "_upstream", "_voice", "_words")
+    __slots__ = ("_exchange", "_once", "_spent", "_store", "_upstream", "_voice", "_words")
 
     def __init__(
         self,
@@ -133,10 +135,12 @@ class ChatAnswer(ASGIResponse):
         store: Store,
         words: WordBook,
         spent: Callable[[int], None],
+        once: Once = NO_KEY,
     ) -> None:
-        """`spent` is told of the tokens that it cost, once."""
+        """`spent` is told of the tokens that it cost, once. `once` is the request's claim on its key."""
         super().__init__(status_code=200)
         self._spent = spent
+        self._once = once
         self._words = words
         self._exchange = exchange
         self._voice = voice
@@ -147,7 +151,8 @@ class ChatAnswer(ASGIResponse):
         """Deliver. Errors before the first byte are raised, and get their own status from the app's handler."""
         wire = Wire(self._exchange, self._voice, send)
         try:
-            await self._deliver(wire, receive)
+            with self._once:
+                await self._deliver(wire, receive)
         except ClientLeft:
             return
         except Exception as error:  # a stream that has begun can only be ended; nothing may escape into the server
@@ -198,7 +203,10 @@ class ChatAnswer(ASGIResponse):
     def _keep_whole(self) -> Future[None]:
         self._note_hits()
         turn = self._became(self._exchange.status)
-        return self._store.add_turn(turn) if self._exchange.recorded else _nothing()
+        if not self._exchange.recorded:
+            return _nothing()
+        keyed = self._once.row(turn.turn_id, turn.turn_id, beside_the_text(self._exchange.said))
+        return self._once.until(self._store.add_turn(turn, keyed))
 
     def _keep_cut(self) -> Future[None]:
         """Hand the cut turn to the writer without waiting: also done while the task is being cancelled."""

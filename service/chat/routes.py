@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ from service.chat.generate import GenerateVoice
 from service.chat.memory import preloaded
 from service.chat.ollama import OllamaVoice
 from service.chat.openai_voice import CompletionVoice, OpenAIVoice
+from service.chat.replay import Telling, replayed
 from service.parts import AnyRequest, Parts, parts_of
 from service.recording import STORE_HEADER, recorded, refuses
 
@@ -68,17 +70,22 @@ def sender_of(request: AnyRequest) -> Sender:
     )
 
 
-async def _answered(request: AnyRequest, body: bytes, asked: Asked, voice: Callable[[Exchange], Voice]) -> ASGIResponse:
+async def _answered(request: AnyRequest, body: bytes, asked: Asked, voice: Callable[[Telling], Voice]) -> ASGIResponse:
     parts = parts_of(request)
     attachments.check_size(len(body), asked.images, parts.gateway)
     if not asked.messages:
         served = parts.aliases.resolve(asked.model, caller_of(request)).shown
         return ASGIResponse(body=await preloaded(parts, asked, served), media_type="application/json")
-    exchange = _exchange(request, parts, asked)
-    if asked.images:
-        await _attach(parts, exchange)
-    spent = functools.partial(parts.limits.spent, caller_of(request))
-    return ChatAnswer(exchange, voice(exchange), parts.upstream, parts.store, parts.words, spent)
+    with contextlib.ExitStack() as claims:
+        once = claims.enter_context(await parts.replays.claim(request, body))
+        if once.known is not None:
+            return await replayed(parts.store, once.known, asked, voice)
+        exchange = _exchange(request, parts, asked)
+        if asked.images:
+            await _attach(parts, exchange)
+        spent = functools.partial(parts.limits.spent, caller_of(request))
+        claims.pop_all()  # from here on the answer holds it
+        return ChatAnswer(exchange, voice(exchange), parts.upstream, parts.store, parts.words, spent, once)
 
 
 async def _attach(parts: Parts, exchange: Exchange) -> None:
@@ -97,7 +104,7 @@ async def _attach(parts: Parts, exchange: Exchange) -> None:
         raise StoreUnavailable("The images could not be kept.", "Look at the disk's space and health.") from error
 
 
-def _voice(kind: type[OpenAIVoice], exchange: Exchange) -> OpenAIVoice:
+def _voice(kind: type[OpenAIVoice], exchange: Telling) -> OpenAIVoice:
     return kind(exchange.asked, exchange.turn_id, exchange.served.tag)
 
 
