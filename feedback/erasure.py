@@ -92,9 +92,19 @@ class ErasureBook:
     def __init__(self, data_dir: Path) -> None:
         self.folder = data_dir / "erasures"
 
+    def tidy(self) -> None:
+        """Remove half-written files that a kill left behind: they may hold a name. Once, before anything else."""
+        for part in self.folder.glob(".*.part"):
+            part.unlink()
+
     def begin(self, wanted: Wanted) -> Erasure:
         """Write down what is wanted; from then on it will be done, whatever happens."""
-        replace_file(self._wanted(wanted.erasure_id), msgspec.json.encode(wanted))
+        return self.known(self.change(wanted))
+
+    def known(self, wanted: Wanted) -> Erasure:
+        """The record of what is wanted; it is made where a kill came before it."""
+        if self._file(wanted.erasure_id).exists():
+            return self.read(wanted.erasure_id)
         salt = os.urandom(16).hex()
         erasure = Erasure(
             erasure_id=wanted.erasure_id, asked_at=wanted.asked_at, kind=wanted.kind, salt=salt,

@@ -30,7 +30,8 @@ HELDOUT = "heldout.parquet"
 
 
 def settle(snapshots_dir: Path) -> None:
-    """Finish or undo what a kill left behind of a redaction, whichever keeps one whole snapshot."""
+    """Finish or undo what a kill left behind of a redaction, whichever keeps one whole snapshot; and sweep what it left
+    of a freeze. Nobody may be freezing."""
     for copy in snapshots_dir.glob(f"{REDACTED}*"):
         snapshot = snapshots_dir / copy.name.removeprefix(REDACTED)
         if not snapshot.exists() and (copy / MANIFEST).exists():
@@ -38,6 +39,8 @@ def settle(snapshots_dir: Path) -> None:
             sync_folder(snapshots_dir)
         else:
             shutil.rmtree(copy)
+    for part in snapshots_dir.glob(".snapshot-*.part"):
+        shutil.rmtree(part)  # of a freeze that was killed: it holds rows, too
     for former in snapshots_dir.glob(f"{FORMER}*"):
         snapshot = snapshots_dir / former.name.removeprefix(FORMER)
         if snapshot.exists():

@@ -47,6 +47,7 @@ class Eraser:
         self._data_dir = data_dir
         self._one = threading.Lock()
         self.book = ErasureBook(data_dir)
+        self.book.tidy()
         self.freezing = threading.Lock()
         """To be held while the pool is frozen: a freeze that began before the rows went must end before snapshots are
         looked through, or it would bring them back."""
@@ -100,17 +101,14 @@ class Eraser:
         return self.drop_attachments([file.name for file in folder.glob("*") if file.stat().st_mtime < old])
 
     def _go_on(self, wanted: Wanted) -> Erasure:
-        erasure = self.book.read(wanted.erasure_id)
         try:
-            return self._erase(wanted, erasure)
+            return self._erase(wanted, self.book.known(wanted))
         except Waiting as reason:
             why = str(reason)
         except (RatchetError, OSError) as error:
             why = error.message if isinstance(error, RatchetError) else f"the disk ({error.strerror})"
             log.error("erasure-hindered", extra={"fields": {"erasure": wanted.erasure_id, "reason": why}})
-        return self.book.keep(
-            msgspec.structs.replace(self.book.read(wanted.erasure_id), state="waiting", waits_for=why)
-        )
+        return self.book.keep(msgspec.structs.replace(self.book.known(wanted), state="waiting", waits_for=why))
 
     def _erase(self, wanted: Wanted, erasure: Erasure) -> Erasure:
         wanted = self._remove_rows(wanted)

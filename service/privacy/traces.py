@@ -33,6 +33,8 @@ class Line(msgspec.Struct):
 def clear_runs(data_dir: Path, turn_ids: set[str]) -> int:
     """Take these turns out of evaluations and reports; gives how many answers and examples went."""
     questions = _questions(data_dir, turn_ids)
+    for part in [*data_dir.glob("runs/*/.report.*.part"), *data_dir.glob("registry/*/*/.report.*.part")]:
+        part.unlink()  # of a cycle that was killed
     pages = [*data_dir.glob("runs/*/report.md"), *data_dir.glob("registry/*/*/report.md")]
     gone = sum(_clear_page(page, questions) for page in pages)
     gone += sum(_clear_answers(file, turn_ids) for file in data_dir.glob("runs/*/answers.jsonl"))
