@@ -9,24 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Self, TypeVar
 
-import aiohttp
-import msgspec
-
 from feedback.errors import RatchetError, UpstreamBroke, UpstreamDown, UpstreamRefused
-from service.calls import current_call
 from service.settings import GatewaySettings
 from service.upstream import faults
 from service.upstream.host import Circuit, Host, full_name
 from service.upstream.looks import Looks
 from service.upstream.places import NoneHas, Place, Places
 from service.upstream.reply import UpstreamReply
-
-HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "ratchet-gateway"}
-ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
-"""Largest answer that is read whole: embeddings, or what is known of a large model."""
+from service.upstream.session import Session
 
 Result = TypeVar("Result")
 
@@ -39,14 +32,12 @@ class Upstream:
         self.hosts = [Host(url, Circuit(settings.circuit_failures, settings.circuit_pause_s)) for url in settings.hosts]
         self.places = Places(self.hosts, settings.concurrent_limit, settings.queue_limit, settings.queue_wait_s)
         self.looks = Looks(self.hosts, self._models, self.places.stir, settings.upstream_check_s)
-        self._session: aiohttp.ClientSession | None = None
+        self.session = Session(settings)
+        """For what is meant for one host: `session.ask` and `session.fetch`."""
         self._watch: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout_s)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=timeout, headers=HEADERS, auto_decompress=False
-        )
+        await self.session.__aenter__()
         self._watch = asyncio.create_task(self.looks.watch())
         return self
 
@@ -55,8 +46,7 @@ class Upstream:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-        if self._session is not None:
-            await self._session.close()
+        await self.session.__aexit__()
 
     @property
     def tags(self) -> frozenset[str]:
@@ -70,7 +60,7 @@ class Upstream:
         """
 
         async def begin(place: Place) -> UpstreamReply:
-            answer = await self._ask(place.host, "POST", path, body, self._settings.first_token_timeout_s)
+            answer = await self.session.ask(place.host, "POST", path, body, self._settings.first_token_timeout_s)
             reply = UpstreamReply(answer, self._settings, place)
             try:
                 await reply.begin()
@@ -91,50 +81,19 @@ class Upstream:
         """
         wanted = full_name(tag) if tag else ""
         if wait_s is None:
-            return await self._anywhere(wanted, lambda host: self.fetch_from(host, method, path, body))
+            return await self._anywhere(wanted, lambda host: self.session.fetch(host, method, path, body))
 
         async def whole(place: Place) -> dict[str, Any]:
-            found = await self.fetch_from(place.host, method, path, body, wait_s=wait_s)
+            found = await self.session.fetch(place.host, method, path, body, wait_s=wait_s)
             place.well()
             place.give()
             return found
 
         return await self._somewhere(wanted, whole)
 
-    async def fetch_from(
-        self, host: Host, method: str, path: str, body: bytes | None = None, *, wait_s: float | None = None
-    ) -> dict[str, Any]:
-        """A question answered whole by one host. Raises UpstreamDown, UpstreamRefused, UpstreamBroke."""
-        wait_s = wait_s or self._settings.connect_timeout_s
-        answer = await self._ask(host, method, path, body, wait_s)
-        try:
-            async with asyncio.timeout(wait_s):
-                return msgspec.json.decode(await _whole(answer), type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise UpstreamBroke("The upstream answered with something that is not JSON.", "See its log.") from error
-        except (TimeoutError, aiohttp.ClientError) as error:
-            raise faults.cut_short() from error
-        finally:
-            answer.close()
-
-    async def pass_on(
-        self, host: Host, method: str, path: str, headers: dict[str, str], data: AsyncIterable[bytes] | bytes | None
-    ) -> aiohttp.ClientResponse:
-        """Send one host a request as it came; its answer, whatever its status, is the caller's to read and to close.
-
-        It may take any time: a model is pulled in hours. Raises UpstreamDown, UpstreamBroke.
-        """
-        assert self._session is not None, "the upstream is used outside its `async with`"
-        try:
-            return await self._session.request(
-                method, host.url + path, headers=headers, data=data, allow_redirects=False
-            )
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise faults.translated(error, host.name) from error
-
     async def from_each(self, path: str) -> list[dict[str, Any]]:
         """What each host answers to a GET, without those that don't. Raises the first's error where none does."""
-        asked = (self.fetch_from(host, "GET", path) for host in self.hosts)
+        asked = (self.session.fetch(host, "GET", path) for host in self.hosts)
         found = await asyncio.gather(*asked, return_exceptions=True)
         answers: list[dict[str, Any]] = []
         for one in found:
@@ -157,7 +116,7 @@ class Upstream:
 
     async def _models(self, host: Host) -> list[str]:
         """The names of one host's models."""
-        found = await self.fetch_from(host, "GET", "/api/tags")
+        found = await self.session.fetch(host, "GET", "/api/tags")
         models = found.get("models")
         if not isinstance(models, list):
             raise UpstreamBroke("The upstream's list of models is none.", "Is that an Ollama?")
@@ -228,49 +187,3 @@ class Upstream:
             place.host.lost(tag)
         elif isinstance(error, faults.StoppedItself) or (isinstance(error, UpstreamRefused) and error.status != 503):
             doubtful.append(place)  # 503 is Ollama's word for a full queue: no fault
-
-    async def _ask(
-        self, host: Host, method: str, path: str, body: bytes | None, wait_s: float
-    ) -> aiohttp.ClientResponse:
-        """Send, wait for the headers, take nothing but 200. A kept-alive connection that died unnoticed is retried."""
-        assert self._session is not None, "the upstream is used outside its `async with`"
-        url, headers = host.url + path, current_call().upstream_headers()
-        for attempt in (1, 2):
-            try:
-                async with asyncio.timeout(wait_s):
-                    answer = await self._session.request(method, url, data=body, headers=headers, allow_redirects=False)
-                    if answer.status != 200:
-                        raise await _refused(answer)
-                    return answer
-            except (aiohttp.ClientError, OSError, ValueError) as error:
-                if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
-                    raise faults.slow(wait_s) from error
-                if attempt == 2 or not _died_unnoticed(error):
-                    raise faults.translated(error, host.name) from error
-        raise AssertionError("unreachable: the second attempt returns or raises")
-
-
-def _died_unnoticed(error: Exception) -> bool:
-    """Whether a connection broke that stood before: it may have been closed at the other end while it was idle."""
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ServerTimeoutError):
-        return False
-    return isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
-
-
-async def _refused(answer: aiohttp.ClientResponse) -> UpstreamRefused:
-    try:
-        return await faults.refused(answer)
-    finally:
-        answer.close()
-
-
-async def _whole(answer: aiohttp.ClientResponse) -> bytes:
-    """A body, if it is not too large."""
-    parts: list[bytes] = []
-    size = 0
-    while data := await answer.content.readany():
-        parts.append(data)
-        size += len(data)
-        if size > ANSWER_LIMIT_BYTES:
-            raise UpstreamBroke("The upstream's answer is larger than the gateway takes.", "Ask for less at once.")
-    return b"".join(parts)
