@@ -112,7 +112,7 @@ class AliasBook:
             return Target(name=full, chosen=Served(version="", tag=full))
         known = [*sorted(self.visible(caller)), *self.others(caller)]
         listed = ", ".join(known[:NAMES_LISTED]) + (", …" if len(known) > NAMES_LISTED else "")
-        raise UnknownAlias(f"There is no model {asked[:100]!r} here.", f"Known names: {listed or 'none yet'}.")
+        raise UnknownAlias(f"model {asked[:100]!r} not found.", f"Known names: {listed or 'none yet'}.")
 
     def find(self, asked: str, caller: Caller = ANYBODY) -> tuple[str, Alias]:
         """The alias that a client asked for, and its own name. Raises as `resolve` does, and for what is no alias."""

@@ -49,7 +49,7 @@ class PassedOn(ASGIResponse):
         answer: aiohttp.ClientResponse | None = None
         try:
             async with WhileListening(receive):
-                answer = await self._parts.upstream.pass_on(host, method, path, {}, body)
+                answer = await self._parts.upstream.session.pass_on(host, method, path, {}, body)
                 await _send_all(answer, send)
         except ClientLeft:
             return
@@ -127,7 +127,7 @@ async def put_blob(request: AnyRequest, digest: FromPath[str]) -> Response[bytes
     headers = {"Content-Type": "application/octet-stream"}
     if (length := request.headers.get("content-length", "")).isdecimal():
         headers["Content-Length"] = length
-    answer = await parts.upstream.pass_on(host, "POST", path, headers, request.stream())
+    answer = await parts.upstream.session.pass_on(host, "POST", path, headers, request.stream())
     try:
         body = await answer.content.read(ANSWER_LIMIT_BYTES)
     except aiohttp.ClientError as error:
@@ -185,6 +185,6 @@ def _blob_path(digest: str) -> str:
 
 
 async def _status(parts: Parts, host: Host, path: str) -> int:
-    answer = await parts.upstream.pass_on(host, "HEAD", path, {}, None)
+    answer = await parts.upstream.session.pass_on(host, "HEAD", path, {}, None)
     answer.close()
     return answer.status

@@ -79,10 +79,14 @@ class Library:
         """Name → when it unloads, as time.time() tells it."""
         self.busy: dict[str, int] = {}
         for name in names:
-            blob = b"GGUF" + name.encode()
-            digest = "sha256:" + hashlib.sha256(blob).hexdigest()
-            self.blobs[digest] = blob
-            self.models[full_name(name)] = Model(full_name(name), digest, len(blob))
+            self.add(name)
+
+    def add(self, name: str) -> None:
+        """A model that is simply there, as after a pull."""
+        blob = b"GGUF" + name.encode()
+        digest = "sha256:" + hashlib.sha256(blob).hexdigest()
+        self.blobs[digest] = blob
+        self.models[full_name(name)] = Model(full_name(name), digest, len(blob))
 
     def find(self, name: Any, *, shown: str | None = None) -> Model:
         """The model of this name. Raises Refused, 404, naming it as it was asked for."""

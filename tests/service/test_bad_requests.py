@@ -180,7 +180,7 @@ def test_an_upstream_that_refuses_is_told_with_its_reason(gateway, fake, dialect
 def test_the_official_clients_read_our_errors(gateway, fake):
     with ollama.Client(gateway.url) as client, pytest.raises(ollama.ResponseError) as refused:
         client.chat("nosuch", ASK)
-    assert refused.value.status_code == 404 and refused.value.error.startswith("There is no model 'nosuch' here.")
+    assert refused.value.status_code == 404 and refused.value.error.startswith("model 'nosuch' not found.")
     with (
         openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client,
         pytest.raises(openai.NotFoundError) as missing,
