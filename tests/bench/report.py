@@ -71,7 +71,7 @@ def compared(
 
 
 def arguments(description: str) -> argparse.Namespace:
-    """Every benchmark's command line: `json` is where the report is written, if anywhere, `markdown` asks for a table."""
+    """Every benchmark's command line: `json` is where the report is written, if anywhere, `markdown` is a flag."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report to FILE")
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown as well")
