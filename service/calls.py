@@ -19,6 +19,7 @@ from litestar.types import Message, Receive, Send
 
 from feedback.mint import new_id
 from feedback.turns import Turn
+from service.callers import SCOPE_KEY
 
 access = logging.getLogger("service.access")
 
@@ -147,7 +148,8 @@ class Calls:
             for watcher in self._watchers:
                 watcher.over(call)
             if access.isEnabledFor(logging.INFO):
-                access.info("request", extra={"fields": _line(call)})
+                caller = scope.get(SCOPE_KEY)
+                access.info("request", extra={"fields": _line(call, caller.key_id if caller is not None else "")})
 
 
 def _call_of(scope: MutableMapping[str, Any]) -> Call:
@@ -165,7 +167,7 @@ def _call_of(scope: MutableMapping[str, Any]) -> Call:
     return Call(request_id or new_id("call"), scope["method"], scope["path"], trace)
 
 
-def _line(call: Call) -> dict[str, Any]:
+def _line(call: Call, key_id: str) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "call": call.request_id,
         "method": call.method if call.route else "",  # of an unknown route it may be any word of the client's
@@ -179,4 +181,6 @@ def _line(call: Call) -> dict[str, Any]:
         fields["version"], fields["turn_status"] = turn.version, turn.status
         if call.recorded:
             fields["turn"] = turn.turn_id
+    elif key_id:  # who changed or read what; of a chat its turn says whose it was, if it may be known at all
+        fields["key"] = key_id
     return fields

@@ -55,6 +55,11 @@ class Key(msgspec.Struct, kw_only=True):
         """Whether it holds now."""
         return self.revoked is None and time.time() < self.expires_at
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is an operator's and narrowed in nothing."""
+        return self.caller.role == "operator" and not self.caller.scopes and not self.caller.aliases
+
     def check(self) -> Caller:
         """Whose it is. Raises Unauthorized where it holds no longer."""
         if self.revoked is not None:
@@ -94,8 +99,8 @@ class KeyRing:
         return self._keys[key_id]
 
     def has_operator(self) -> bool:
-        """Whether any key that holds is an operator's, unnarrowed: without one nobody could make further keys."""
-        return any(key.live and key.caller.role == "operator" and key.caller.may_use("operate") for key in self.all())
+        """Whether any key that holds is an operator's with all rights: without one nobody could make further ones."""
+        return any(key.live and key.whole for key in self.all())
 
     def recall(self, token: bytes) -> Key | None:
         """The key of a token that was proved before; none says nothing yet. It may hold no longer: see `Key.check`."""
@@ -147,7 +152,7 @@ class KeyRing:
             return key
         revocation = KeyRevoked(revocation_id=new_id("revocation"), key_id=key_id, created_at=now())
         was_live, key.revoked = key.live, revocation
-        if was_live and key.caller.role == "operator" and not self.has_operator():
+        if was_live and key.whole and not self.has_operator():
             key.revoked = None
             raise Conflict(
                 "This is the last operator's key: without it nobody could make another.", "Make another one first."

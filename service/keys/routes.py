@@ -5,7 +5,8 @@ from __future__ import annotations
 from litestar import Response, delete, get, post
 from litestar.params import FromPath, FromQuery
 
-from feedback.errors import InvalidInput
+from feedback.errors import Forbidden, InvalidInput
+from service.callers import Caller, caller_of
 from service.keys.inputs import KeyInput, KeyMade, KeyShown, check_key
 from service.keys.ring import Key
 from service.paging import PAGE_LIMIT, Page, page_behind
@@ -20,6 +21,7 @@ async def make_key(request: AnyRequest) -> Response[KeyMade]:
     """The key and its token, which is told this once. It holds at once."""
     given = decode(await request.body(), KeyInput, InvalidInput)
     check_key(given)
+    refuse_more(caller_of(request), given)
     key, token = await parts_of(request).door.ring.create(given)
     return Response(KeyMade(key=shown(key), token=token), status_code=201, headers=NO_STORE)
 
@@ -37,6 +39,16 @@ async def read_keys(
 async def revoke_key(request: AnyRequest, key_id: FromPath[str]) -> KeyShown:
     """From now on it opens nothing, and the sessions that were started with it have ended."""
     return shown(await parts_of(request).door.ring.revoke(key_id))
+
+
+def refuse_more(caller: Caller, given: KeyInput) -> None:
+    """Raise Forbidden where a narrowed key would make one that may do more than itself."""
+    for name, own, wanted in (
+        ("scopes", set[str](caller.scopes), set[str](given.scopes)),
+        ("aliases", set(caller.aliases), set(given.aliases)),
+    ):
+        if own and not (wanted and wanted <= own):
+            raise Forbidden(f"This key is narrowed in its {name}, and can't make one that is less so.", "Name fewer.")
 
 
 def shown(key: Key) -> KeyShown:

@@ -127,6 +127,20 @@ def test_a_key_for_one_alias_is_told_of_no_other(fake, tmp_path):
         assert "tutor" not in refused.json()["mend"]
 
 
+def test_a_narrowed_operator_makes_no_key_that_may_do_more(guarded):
+    operator = operator_of(guarded.data_dir)
+    narrow = bearer(make_key(guarded.url, operator, role="operator", scopes=["operate", "chat"])["token"])
+    given = [
+        {},
+        {"scopes": ["rate"]},
+        {"scopes": ["operate", "read"]},
+        {"scopes": ["chat"]},
+        {"scopes": ["chat", "operate"]},
+    ]
+    statuses = [httpx.post(guarded.url + "/keys", json=fields, headers=narrow).status_code for fields in given]
+    assert statuses == [403, 403, 403, 201, 201]
+
+
 def test_a_persons_key_reaches_that_persons_turns_only(guarded):
     operator = operator_of(guarded.data_dir)
     mine, other, app = (
