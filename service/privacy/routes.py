@@ -12,6 +12,7 @@ from litestar.response import Stream
 
 from feedback.erasure import Erasure, Kind
 from feedback.errors import InvalidInput
+from service.paging import Page, page_behind
 from service.parts import AnyRequest, Parts, parts_of
 from service.privacy.export import chunks, write_export
 from service.turns import decode
@@ -56,9 +57,10 @@ async def erase(request: AnyRequest) -> Response[Erasure]:
 
 
 @get("/erasures", summary="Erasures, newest first", allow="operator")
-async def read_erasures(request: AnyRequest) -> list[Erasure]:
-    """What was erased and when; no names."""
-    return await asyncio.to_thread(parts_of(request).eraser.book.all)
+async def read_erasures(request: AnyRequest, cursor: FromQuery[str] = "", limit: FromQuery[int] = 50) -> Page[Erasure]:
+    """What was erased and when; no names. Up to `limit` (1 to 500); pass `next_cursor` as `cursor` to go on."""
+    found = await asyncio.to_thread(parts_of(request).eraser.book.all)
+    return page_behind("erasures", found, cursor, limit, lambda one: one.erasure_id, newest=True)
 
 
 @get("/erasures/{erasure_id:str}", summary="One erasure", allow="operator")

@@ -73,7 +73,7 @@ def test_a_person_is_erased_over_http(served: RunningGateway, built: tuple[Path,
     assert (said["state"], said["turns"], said["versions"]) == ("done", 20, ["assistant:1.1.0"])
     assert WHO not in answer.text and said["note"] == "letter of 1 March"
     assert httpx.get(f"{served.url}/erasures/{said['erasure_id']}").json() == said
-    assert httpx.get(f"{served.url}/erasures").json() == [said]
+    assert httpx.get(f"{served.url}/erasures").json() == {"items": [said], "next_cursor": None}
     gone = httpx.get(f"{served.url}/turns/{built[1]['hers'][0]}")
     assert told("ours", gone) == (404, "unknown-turn")
     rated = httpx.post(f"{served.url}/turns/{built[1]['hers'][0]}/ratings", json={"verdict": "up"})
