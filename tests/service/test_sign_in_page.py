@@ -40,6 +40,9 @@ def test_a_person_signs_in_chats_rates_and_signs_out(fake, tmp_path):
         assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
         sign_in(made["token"])
         wait(lambda: at("/") and all_("#model option"))
+        small = {"width": 340, "height": 640, "deviceScaleFactor": 1, "mobile": True}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", small)
+        assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
         browser.find_element(By.ID, "prompt").send_keys("你好", Keys.ENTER)
         wait(lambda: all_(".verdict:not([hidden])"))
         turn = all_(".theirs")[0].get_attribute("data-turn")
