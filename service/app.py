@@ -13,8 +13,6 @@ from typing import Any
 
 from litestar import Litestar, Router
 from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import YamlRenderPlugin
 from litestar.types import ControllerRouterHandler
 
 from feedback.errors import RatchetError
@@ -30,9 +28,9 @@ from service.keys import routes as keys_routes
 from service.keys.guard import Guard
 from service.keys.hosts import keys_required
 from service.keys.opening import opened_door
-from service.keys.schemes import SCHEMES, security
 from service.meters import Meters
 from service.metrics import metrics_route
+from service.openapi import routes as openapi_routes
 from service.pages import login
 from service.pages import routes as pages
 from service.parts import Parts
@@ -93,6 +91,7 @@ ROUTES: list[ControllerRouterHandler] = [
     keys_routes.make_key,
     keys_routes.read_keys,
     keys_routes.revoke_key,
+    *openapi_routes.ROUTES,
     health.health,
     health.ready,
     pages.chat_page,
@@ -132,23 +131,9 @@ def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSetting
         exception_handlers=everything,
         request_max_body_size=gateway.body_limit_bytes,
         logging_config=None,
-        openapi_config=OpenAPIConfig(
-            title="Ratchet",
-            version="1",
-            render_plugins=[YamlRenderPlugin(path=["/", "/openapi.yaml"])],
-            use_handler_docstrings=True,
-            components=SCHEMES,
-            security=security(required=keys_required(gateway)),
-            openapi_router=Router(
-                "/schema",
-                route_handlers=[],
-                include_in_schema=False,
-                dto=None,
-                return_dto=None,
-                opt={"allow": "anybody"},
-            ),
-        ),
+        openapi_config=None,  # `service.openapi` has its own
     )
+    app.state.keys_required = keys_required(gateway)
     app.state.watchers = (meters,) if tracing is None else (meters, tracing)
     return app
 
