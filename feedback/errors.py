@@ -8,7 +8,7 @@
     │   ├── InvalidWords          a word list that can't be read: file, line, reason
     │   ├── BlockedText           a correction with a word that blocks: it would be learnt from
     │   ├── InvalidSettings       file, key and nearest valid key
-    │   ├── Unsupported           right in shape, but not something that this release can do: images, n > 1
+    │   ├── Unsupported           right in shape, but not something that can be done: n > 1, an image by URL
     │   ├── MethodNotAllowed      the path is right, the method is not
     │   └── BodyTooLarge          over `gateway.body_limit_bytes`
     ├── NotFound
