@@ -28,6 +28,9 @@ from service.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 
+GARBAGE_THRESHOLDS = (10_000, 20, 20)
+"""As `gc.set_threshold` takes them."""
+
 
 class GatewayServer(uvicorn.Server):
     """A uvicorn that says where it answers, once it does. `should_exit = True` ends it, from any thread."""
@@ -60,12 +63,20 @@ def run_gateway(
     StoreLocked, StoreUnavailable, InvalidWords.
     """
     logs.set_up(gateway.log_level)
-    server = make_server(gateway, store, pool, ready)
+
+    def settled(url: str) -> None:
+        _look_for_garbage_seldom()
+        if ready is not None:
+            ready(url)
+
+    server = make_server(gateway, store, pool, settled)
+    thresholds = gc.get_threshold()
     try:
         with _stopped_quietly():
             serve(server, gateway)
     finally:
-        gc.unfreeze()  # what a large word list froze; or libraries that count their objects at the end miss some
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()  # or libraries that count their objects at the end miss some
 
 
 def make_server(
@@ -104,6 +115,14 @@ def serve(server: GatewayServer, gateway: GatewaySettings) -> None:
         f"The gateway can't listen on {gateway.host}:{gateway.port}.",
         "Is the port taken? Name another, or 0 for a free one.",
     )
+
+
+def _look_for_garbage_seldom() -> None:
+    """A sixth of a chat's CPU went into looking through what was there since the start, or is gone by itself: whatever
+    is there now is no garbage, and of what requests make next to nothing needs the collector."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 @contextlib.contextmanager

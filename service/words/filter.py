@@ -77,14 +77,15 @@ class WordFilter:
     def check(self, text: str, direction: Direction) -> Checked:
         """Look through a whole text, hiding every hit that is not only flagged."""
         engine = self._compiled.engines[direction]
-        if not engine.groups:
-            raws = engine.find_words(text)
-            if not raws:
-                return Checked(text=self._compiled.clean(text), hits=[], blocked=False)
-            return self._simply(text, engine, raws) if engine.simple else self._judged(text, engine, raws)
-        stream = StreamFilter(engine, self._compiled.drop_hidden, go_on=True)
-        shown = stream.feed(text) + stream.end()
-        return Checked(text=shown, hits=stream.hits, blocked=stream.blocked)
+        raws = engine.find_words(text)
+        if engine.groups:
+            window = Window(text)
+            for group in engine.groups:
+                raws = raws + group.walk().find(window, ended=True)
+        if not raws:
+            return Checked(text=self._compiled.clean(text), hits=[], blocked=False)
+        simple = engine.simple and not engine.groups
+        return self._simply(text, engine, raws) if simple else self._judged(text, engine, raws)
 
     def stream(self, direction: Direction) -> StreamFilter:
         """A filter for one text that comes in chunks."""
