@@ -38,6 +38,7 @@ from feedback.store.removal import (
     Whose,
     next_turns,
     referenced,
+    remove_keyed,
     remove_turns,
     remove_verdicts,
     verdicts_of,
@@ -210,6 +211,10 @@ class Store:
         """Take out every rating and annotation that a person gave, as `remove_turns`."""
         return self._writer.act(lambda connection: remove_verdicts(connection, subject)).result()
 
+    def remove_keyed(self, before: dt.datetime) -> int:
+        """Take out the answers to keys that are older, which are given no more; gives how many."""
+        return self._writer.act(lambda connection: remove_keyed(connection, before)).result()
+
     def referenced(self, attachments: Sequence[str]) -> set[str]:
         """Those of the attachments that some turn still has."""
         with self.reader() as cursor:
@@ -247,9 +252,7 @@ class Store:
         self._connection.close()
 
     def _add(self, table: Table[Kind], item: Kind, keyed: KeyedAnswer | None = None) -> Future[None]:
-        return self._writer.submit(
-            Write(table, table.row(item), keyed=KEYED.row(keyed) if keyed is not None else None)
-        )
+        return self._writer.submit(Write(table, table.row(item), keyed=KEYED.row(keyed) if keyed is not None else None))
 
     def _select(self, table: Table[Kind], rest: str, values: list[Any]) -> list[Kind]:
         with self.reader() as cursor:

@@ -149,6 +149,14 @@ def remove_verdicts(connection: Connection, subject: str) -> Removed:
     return _remove(connection, [*keys, *((table, f"{by} = ?", subject) for table, _, by in given)])
 
 
+def remove_keyed(connection: Connection, before: dt.datetime) -> int:
+    """Take out what was answered to keys before then, for it holds text; gives how many. For the writer's thread."""
+    moment = before.astimezone(dt.UTC).replace(tzinfo=None)
+    with connection.cursor() as cursor:  # one statement is a transaction of its own
+        ((count,),) = cursor.execute("DELETE FROM idempotency_keys WHERE created_at < ?", [moment]).fetchall()
+    return int(count)
+
+
 def _remove(connection: Connection, conditions: Sequence[tuple[str, str, Any]]) -> Removed:
     """Delete from each table, in order, what the condition says of it."""
     counts: dict[str, int] = {}

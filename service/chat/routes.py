@@ -94,9 +94,11 @@ async def _attach(parts: Parts, exchange: Exchange) -> None:
 
     def decoded_and_kept() -> list[str]:
         found = attachments.decoded(images)
+        names = [one.sha256 for one in found]
         if exchange.recorded:
+            parts.eraser.in_use.hold(exchange, names)
             attachments.keep(data_dir, found)
-        return [one.sha256 for one in found]
+        return names
 
     try:
         exchange.attachments = await asyncio.to_thread(decoded_and_kept)

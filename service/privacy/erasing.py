@@ -30,6 +30,7 @@ from feedback.files import sync_folder
 from feedback.mint import new_id, now
 from feedback.store.database import Store
 from feedback.store.removal import Removed, Whose
+from service.privacy.in_use import InUse
 from service.privacy.logged import blank_logs
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,13 @@ log = logging.getLogger(__name__)
 
 class Waiting(Exception):
     """The erasure can't go on now; the text says what for."""
+
+
+class Dropped(msgspec.Struct, frozen=True, kw_only=True):
+    """Attachments that were deleted, and that could not be since somebody's chat under way has them, too."""
+
+    gone: int
+    held: int
 
 
 class Eraser:
@@ -48,6 +56,7 @@ class Eraser:
         self._one = threading.Lock()
         self.book = ErasureBook(data_dir)
         self.book.tidy()
+        self.in_use = InUse()
         self.freezing = threading.Lock()
         """To be held while the pool is frozen: a freeze that began before the rows went must end before snapshots are
         looked through, or it would bring them back."""
@@ -82,20 +91,20 @@ class Eraser:
             removed += lines
         return removed
 
-    def drop_attachments(self, names: list[str]) -> int:
-        """Delete those of the files that no turn has any more; gives how many."""
-        folder, dropped = self._data_dir / "attachments", 0
+    def drop_attachments(self, names: list[str]) -> Dropped:
+        """Delete those of the files that no turn has any more."""
+        folder, gone, held = self._data_dir / "attachments", 0, 0
         for some in _batches(sorted(set(names)), 1000):
             for name in set(some) - self._store.referenced(some):
                 file = folder / Path(name).name
                 if file.exists():
-                    file.unlink()
-                    dropped += 1
-        if dropped:
+                    unlinked = self.in_use.unlink(file)
+                    gone, held = gone + unlinked, held + (not unlinked)
+        if gone:
             sync_folder(folder)
-        return dropped
+        return Dropped(gone=gone, held=held)
 
-    def sweep_attachments(self) -> int:
+    def sweep_attachments(self) -> Dropped:
         """Delete attachments that no turn has, unless they came within a day: a turn under way may name them."""
         folder, old = self._data_dir / "attachments", time.time() - 86_400.0
         return self.drop_attachments([file.name for file in folder.glob("*") if file.stat().st_mtime < old])
@@ -120,10 +129,12 @@ class Eraser:
                 turns=sum(bool(one.turn_id) and one.own for one in gone),
                 ratings=sum(one.ratings for one in gone),
                 annotations=sum(one.annotations for one in gone),
-                attachments=erasure.attachments + dropped,
+                attachments=erasure.attachments + dropped.gone,
                 copies_not_reached=self._copies(),
             )
         )
+        if dropped.held:
+            raise Waiting("chats under way that were sent the same pictures")
         if not (wanted.compacted or self._store.compact()):
             raise Waiting("readers of the database, which keep the old file open")
         self.book.change(msgspec.structs.replace(wanted, compacted=True))

@@ -3,6 +3,7 @@
 Erasures that were begun before a restart, or that wait for something, are gone on with every minute; once a day turns
 older than `store.retention_days` are really removed, with what was said of them and their attachments. Snapshots are no
 matter of age: what a version was trained on stays with it, until somebody is erased from it or the folder is deleted.
+Answers kept for Idempotency-Keys go a day after their keys hold no more, whatever the setting says.
 Must never end the gateway: what fails is logged, and tried again.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from feedback.errors import RatchetError
+from feedback.keyed import KEPT
 from feedback.mint import now
 from feedback.store.database import Store
 from feedback.store.removal import Whose
@@ -63,7 +65,8 @@ async def _keep_house(stop: asyncio.Event, store: Store, eraser: Eraser, data_di
     while not stop.is_set():
         try:
             await asyncio.to_thread(eraser.go_on)
-            if days > 0 and clock() >= expire_at:
+            if clock() >= expire_at:
+                await asyncio.to_thread(store.remove_keyed, now() - KEPT)
                 removed = await asyncio.to_thread(expire, store, eraser, data_dir, days)
                 log.info("expired", extra={"fields": {"turns": removed}})
                 expire_at = clock() + DAY_S

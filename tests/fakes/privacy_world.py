@@ -60,6 +60,7 @@ def build(data_dir: Path) -> dict[str, Any]:
     store.close()
     _write_run(data_dir, turns, snapshot)
     _write_logs(data_dir, hers[0], others[0])
+    _write_leftovers(data_dir)
     return {"hers": [t.turn_id for t in hers], "others": [t.turn_id for t in others], "snapshot": snapshot}
 
 
@@ -115,6 +116,14 @@ def _write_run(data_dir: Path, turns: list[Turn], snapshot: str) -> None:
         run="run-1", snapshot=snapshot, cycle="cycle-1", gguf="model.gguf", gguf_sha256="c" * 64,
     )  # fmt: skip
     (version / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+
+
+def _write_leftovers(data_dir: Path) -> None:
+    """What a killed freeze and a killed cycle left behind."""
+    freezing = data_dir / "snapshots" / ".snapshot-abc.xyz.part"
+    freezing.mkdir()
+    for file in (freezing / "sft-train.parquet.txt", data_dir / "runs" / "run-1" / ".report.md.99.part"):
+        file.write_text(SECRETS[0])
 
 
 def _write_logs(data_dir: Path, hers: Turn, other: Turn) -> None:

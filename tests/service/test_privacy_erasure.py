@@ -221,7 +221,7 @@ def test_killed_anywhere_a_restart_finishes_it(built: tuple[Path, dict[str, Any]
     status, steps = child(whole, 0)
     assert status == 0 and int(steps) > 40
     assert traces(whole, None) == set()
-    for at in [3, 5, 7, 9, 12, *range(16, int(steps), 5), int(steps)]:  # before the third step nothing is wanted yet
+    for at in [3, 5, 7, 9, 12, *range(16, int(steps), 8), int(steps)]:  # before the third step nothing is wanted yet
         data = Path(shutil.copytree(template, tmp_path / f"killed-{at}"))
         assert child(data, at)[0] == -9
         store = Store.open(StoreSettings(data_dir=data))

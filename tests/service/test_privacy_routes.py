@@ -21,6 +21,7 @@ import msgspec
 import pytest
 
 from feedback.annotations import Annotation
+from feedback.keyed import KEPT, KeyedAnswer
 from feedback.mint import now
 from feedback.ratings import Rating
 from feedback.settings import StoreSettings
@@ -161,6 +162,11 @@ def test_the_command_line_with_a_gateway_and_without(
     assert main(["erase", "--subject", WHO, "--yes", "--note", "letter"]) == 0
     out = capsys.readouterr().out
     assert "20 turns" in out and "assistant:1.1.0" in out and "train anew" in out and WHO not in out
+    with FakeOllama(models=["assistant:1.0.0"]) as fake, RunningGateway(data, fake.url) as gateway:
+        monkeypatch.setenv("RATCHET_GATEWAY_PORT", gateway.url.rsplit(":", 1)[1])
+        monkeypatch.setenv("COLUMNS", "160")
+        assert main(["versions"]) == 0
+    assert f"rows, {now():%Y-%m-%d}" in capsys.readouterr().out
 
 
 def aged(store: Store, days: float, **fields: Any) -> Turn:
@@ -187,6 +193,43 @@ def test_what_is_older_than_wanted_goes_with_all_that_was_said_of_it(store: Stor
     assert store.turns()[0] == young and store.ratings(old.turn_id) == []
     left = {file.name for file in (data / "attachments").iterdir()}
     assert left == {sha(SHARED), sha(b"of a turn that is under way")}
+
+
+def test_a_picture_that_a_chat_under_way_has_too_is_kept_until_that_has_ended(store: Store, tmp_path: Path):
+    class Exchange:
+        """Whatever will name it."""
+
+    data = tmp_path / "store"
+    eraser = Eraser(store, data)
+    aged(store, 0, subject="anna", attachments=[sha(SHARED)])
+    (data / "attachments").mkdir()
+    file = data / "attachments" / sha(SHARED)
+    file.write_bytes(SHARED)
+    exchange = Exchange()
+    eraser.in_use.hold(exchange, [sha(SHARED)])
+    eraser.begin("subject", "anna")
+    (waits,) = eraser.go_on()
+    assert (waits.state, waits.turns, waits.attachments) == ("waiting", 1, 0) and "pictures" in waits.waits_for
+    assert file.exists()
+    del exchange
+    (done,) = eraser.go_on()
+    assert (done.state, done.turns, done.attachments) == ("done", 1, 1) and not file.exists()
+
+
+def test_answers_to_keys_go_when_they_are_given_no_more(store: Store):
+    answers = [
+        KeyedAnswer(
+            key_hash=str(days), turn_id=turn.turn_id, answer_id=turn.turn_id, request_hash="r", said="thought",
+            created_at=now() - dt.timedelta(days=days),
+        )
+        for days, turn in ((2, a_turn(turn_id="turn-1")), (0, a_turn(turn_id="turn-2")))
+    ]  # fmt: skip
+    for answer in answers:
+        store.add_turn(a_turn(turn_id=answer.turn_id), answer).result()
+    assert store.remove_keyed(now() - KEPT) == 1
+    assert store.keyed("2", now() - dt.timedelta(days=9)) is None and store.keyed("0", now() - KEPT) is not None
+    store.remove_turns(["turn-2"])
+    assert store.keyed("0", now() - KEPT) is None
 
 
 async def test_the_gateway_expires_and_goes_on_with_erasures_by_itself(store: Store, tmp_path: Path, monkeypatch):
