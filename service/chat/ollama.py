@@ -16,13 +16,17 @@ from service.errors import Failure
 OURS = frozenset({"model", "messages", "stream", "store", "logprobs", "top_logprobs", "keep_alive"})
 """Fields that are not passed on as they are."""
 TOP_LOGPROBS = 20
+NUMBERS = (
+    "total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration",
+)  # fmt: skip
+"""A last line's, in the order in which Ollama has them."""
 
 
 class OllamaMessage(msgspec.Struct):
     """What of a message must be right for the gateway; the rest is the upstream's to judge."""
 
     role: str
-    content: str = ""
+    content: str | None = None
 
 
 class OllamaChat(msgspec.Struct):
@@ -40,7 +44,7 @@ def read(body: bytes, sender: Sender) -> Asked:
     if isinstance(listed := given.get("messages"), list):
         given["messages"] = [folded(one) if isinstance(one, dict) else one for one in listed]
     chat = converted(given, OllamaChat, "POST /api/chat")
-    messages = [{**message, "content": message.get("content", "")} for message in given.get("messages") or ()]
+    messages = [{**message, "content": message.get("content") or ""} for message in given.get("messages") or ()]
     passed, unload = passed_on(given, OURS, sender)
     return Asked(
         dialect="ollama",
@@ -98,7 +102,7 @@ class OllamaVoice:
         return self.whole(Piece(), ended) + b"\n"
 
     def whole(self, said: Piece, ended: Ended) -> bytes:
-        counts = {"prompt_eval_count": ended.prompt_tokens, "eval_count": ended.reply_tokens}
+        found = {**ended.durations, "prompt_eval_count": ended.prompt_tokens, "eval_count": ended.reply_tokens}
         return msgspec.json.encode(
             {
                 **self._said(said),
@@ -106,8 +110,7 @@ class OllamaVoice:
                 "done_reason": ended.done_reason,
                 **_logprobs(said),
                 **self._context(ended),
-                **ended.durations,
-                **{key: count for key, count in counts.items() if count is not None},
+                **{name: found[name] for name in NUMBERS if found.get(name) is not None},
                 **({"turn_id": ended.turn_id} if ended.turn_id else {}),
             }
         )

@@ -108,6 +108,20 @@ def test_a_format_and_options_reach_the_model(fake, client):
     assert fake.chats[-1].body["format"] == "json"
 
 
+def test_names_in_a_schema_are_text_too(gateway, fake):
+    schema = {"type": "object", "properties": {"secret": {"type": "string"}}, "required": ["secret"]}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    body = {"model": "assistant", "stream": False, "messages": ASK, "format": schema, "tools": [tool]}
+    assert httpx.post(f"{gateway.url}/api/chat", json=body).status_code == 200
+    masked = {"type": "object", "properties": {"******": {"type": "string"}}, "required": ["******"]}
+    sent = fake.chats[-1].body
+    assert sent["format"] == masked and sent["tools"][0]["function"]["parameters"] == masked
+    schema["properties"] = {"bomb": {"type": "string"}}
+    asked = len(fake.chats)
+    assert httpx.post(f"{gateway.url}/api/chat", json=body).json()["done_reason"] == "content_filter"
+    assert len(fake.chats) == asked
+
+
 def token(text, **others):
     top = [{"token": one, "logprob": number, "bytes": list(one.encode())} for one, number in others.items()]
     return {"token": text, "logprob": -0.5, "bytes": list(text.encode()), **({"top_logprobs": top} if top else {})}
