@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from feedback.errors import Forbidden, Unauthorized
@@ -89,11 +90,23 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = str(scope.get("method", ""))
-        if method != "OPTIONS":  # which only lists methods
-            door: Door = scope["litestar_app"].state.parts.door
-            opt = scope["route_handler"].opt
-            scope[SCOPE_KEY] = await door.admit(method, dict(scope["headers"]), opt)  # type: ignore[literal-required]
+        if method == "OPTIONS":  # asks for nothing but the methods, of which Litestar's own answer forgets some
+            await _list_methods(scope, send)
+            return
+        door: Door = scope["litestar_app"].state.parts.door
+        opt = scope["route_handler"].opt
+        scope[SCOPE_KEY] = await door.admit(method, dict(scope["headers"]), opt)  # type: ignore[literal-required]
         await self._app(scope, receive, send)
+
+
+async def _list_methods(scope: Scope, send: Send) -> None:
+    methods: set[str] = set()
+    for route in scope["litestar_app"].routes:
+        if isinstance(route, HTTPRoute) and route.path_format == scope["path_template"]:
+            methods |= route.methods
+    headers = [(b"allow", ", ".join(sorted(methods)).encode()), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def shown_token(headers: Mapping[bytes, bytes]) -> bytes:

@@ -83,6 +83,7 @@ class KeyRing:
         self._proved: dict[bytes, Key] = {}
         self._prover = ThreadPoolExecutor(max_workers=1, thread_name_prefix="key-prover")
         self._waiting = 0
+        self._revoking = asyncio.Lock()
 
     def close(self) -> None:
         """End the thread that proves."""
@@ -148,32 +149,39 @@ class KeyRing:
     async def revoke(self, key_id: str) -> Key:
         """End a key at once; durable when it returns. Raises UnknownKey, Conflict for the last operator's."""
         key = self.get(key_id)
-        if key.revoked is not None:
-            return key
-        revocation = KeyRevoked(revocation_id=new_id("revocation"), key_id=key_id, created_at=now())
-        was_live, key.revoked = key.live, revocation
+        async with self._revoking:
+            if key.revoked is None:
+                await self._revoke(key)
+        return key
+
+    async def _revoke(self, key: Key) -> None:
+        was_live, key.revoked = (
+            key.live,
+            KeyRevoked(revocation_id=new_id("revocation"), key_id=key.made.key_id, created_at=now()),
+        )
         if was_live and key.whole and not self.has_operator():
             key.revoked = None
             raise Conflict(
                 "This is the last operator's key: without it nobody could make another.", "Make another one first."
             )
         try:
-            await committed(self._store.add_revocation(revocation))
+            await committed(self._store.add_revocation(key.revoked))
         except Exception:  # raised on; it was not made durable, and must not look as if it were
             key.revoked = None
             raise
-        return key
 
     async def _prove(self, key: Key, secret: bytes, digest: bytes) -> None:
         if self._waiting >= WAITING_LIMIT:
             raise RateLimited("Too many keys wait to be looked at.", "Try again in a moment.", retry_after_s=1)
         self._waiting += 1
         try:
-            loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(self._prover, _is_its, secret, key)
+            await asyncio.get_running_loop().run_in_executor(self._prover, self._look_at, key, secret, digest)
         finally:
             self._waiting -= 1
-        if found:
+
+    def _look_at(self, key: Key, secret: bytes, digest: bytes) -> None:
+        """In the prover's thread. A key that was proved while this one waited needs no second look: digests decide."""
+        if key.proved is None and tokens.matches(secret, key.made.secret_hash):
             self._remember(key, digest)
 
     def _remember(self, key: Key, digest: bytes) -> None:
@@ -182,11 +190,6 @@ class KeyRing:
 
     def _digest(self, token: bytes) -> bytes:
         return hashlib.blake2b(token, key=self._pepper, digest_size=32).digest()
-
-
-def _is_its(secret: bytes, key: Key) -> bool:
-    """In the prover's thread. One that was proved while this one waited needs no second look: its digest decides."""
-    return key.proved is None and tokens.matches(secret, key.made.secret_hash)
 
 
 def _fields(given: KeyInput) -> dict[str, Any]:
