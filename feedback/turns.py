@@ -56,7 +56,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     reply: str
     status: Status
     """`whole`; `cut` by an upstream that broke or a client that left; `blocked` by the filter; `raw`, whole but no
-    conversation: a prompt without the model's template, the middle of a text, a history in tokens. Only `whole` teaches.
+    conversation: a prompt without the model's template, the middle of a text, a history in tokens. Only `whole`
+    teaches.
     """
     done_reason: str = ""
     filter_hits: list[FilterHit] = []
