@@ -51,7 +51,7 @@ class Call:
     """One request on its way. Seconds are of `time.perf_counter`."""
 
     __slots__ = (
-        "began", "method", "path", "recorded", "request_id", "route", "seconds", "span", "status", "streaming",
+        "began", "lost", "method", "path", "recorded", "request_id", "route", "seconds", "span", "status", "streaming",
         "trace_headers", "turn", "upstream_s", "watchers",
     )  # fmt: skip
 
@@ -75,6 +75,8 @@ class Call:
         self.turn: Turn | None = None
         """The turn that came of it, whole, blocked or cut; also one that is not recorded."""
         self.recorded = True
+        self.lost = False
+        """Answered though its turn could not be stored."""
         self.streaming = False
         self.watchers: tuple[Watcher, ...] = ()
 

@@ -55,12 +55,19 @@ def _health(result: str | BaseException | None) -> PartHealth:
     return PartHealth(ready=False, code=failure.code, message=failure.message, mend=failure.mend)
 
 
-async def _check_store(parts: Parts) -> None:
+async def _check_store(parts: Parts) -> str:
+    """It can be read, and takes writes; where it doesn't, and chats go on all the same, that is told."""
     def read() -> None:
         with parts.store.reader() as cursor:
             cursor.execute("SELECT 1").fetchall()
 
     await asyncio.to_thread(read)
+    trouble = parts.store.trouble
+    if trouble is None:
+        return ""
+    if parts.gateway.on_store_failure == "serve":
+        return f"Chats are answered and not recorded. {trouble}"
+    raise trouble
 
 
 async def _check_upstream(parts: Parts) -> str:

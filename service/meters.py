@@ -67,6 +67,7 @@ class Meters:
         self._turns: Counter[Labels] = Counter()
         self._commits = Spread(SECONDS)
         self._rows = 0
+        self._lost = 0
 
     def asking(self, call: Call) -> None:
         """The upstream is about to be asked; its hosts keep their own counts."""
@@ -84,6 +85,7 @@ class Meters:
         method = call.method if call.route else NO_ROUTE
         self._requests[dialect, method, route, str(call.status)] += 1
         _add(self._seconds, (dialect, route), call.seconds, SECONDS)
+        self._lost += call.lost
         if (turn := call.turn) is None:
             return
         self._turns[turn.alias, turn.version, turn.status] += 1
@@ -114,6 +116,7 @@ class Meters:
         )
         yield _counts("ratchet_tokens", "Tokens of prompts and replies.", ("alias", "version", "side"), self._tokens)
         yield _counts("ratchet_turns", "Turns by how they ended.", ("alias", "version", "status"), self._turns)
+        yield CounterMetricFamily("ratchet_turns_lost", "Chats answered whose turn could not be stored.", self._lost)
         yield _gauge("ratchet_active_streams", "Streams under way.", self.streams)
         commits = HistogramMetricFamily("ratchet_commit_seconds", "Making one batch of rows durable.")
         commits.add_metric([], self._commits.cumulated(), self._commits.total)

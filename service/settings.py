@@ -60,6 +60,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Longest silence inside a reply; after it the reply counts as cut."""
     shutdown_timeout_s: float = 30.0
     """How long replies under way may take to end after SIGTERM."""
+    on_store_failure: Literal["refuse", "serve"] = "refuse"
+    """What becomes of chats while the store takes no writes, for example on a full disk: `refuse` answers 503, `serve`
+    answers them and doesn't record them."""
     words_file: str = ""
     """One word list: `.txt`, `.csv` or `.jsonl`; see the guide to words. Empty: none."""
     words_dir: str = ""

@@ -23,7 +23,7 @@ from typing import Any
 import duckdb
 
 from feedback.annotations import Annotation
-from feedback.errors import Conflict, StoreUnavailable
+from feedback.errors import Conflict, RatchetError, StoreUnavailable
 from feedback.keyed import KeyedAnswer
 from feedback.keys import KeyCreated, KeyRevoked
 from feedback.mint import now
@@ -153,6 +153,11 @@ class Store:
     def tell_commits(self, told: Callable[[int, float], None]) -> None:
         """Call `told` in the writer's thread after each commit, with its rows and its seconds. It must not raise."""
         self._writer.on_commit = told
+
+    @property
+    def trouble(self) -> RatchetError | None:
+        """Why a write would most likely not become durable now; none while the disk takes them. Costs nothing."""
+        return self._writer.trouble
 
     def counts(self) -> dict[str, int]:
         """How many turns, ratings and annotations are stored, and how many writes wait (`queued`)."""

@@ -26,6 +26,7 @@ from feedback.errors import Conflict, InvalidInput, RatchetError, StoreBusy, Sto
 from feedback.settings import StoreSettings
 from feedback.store.connection import Connection
 from feedback.store.session import Act, Session, Write
+from feedback.store.space import probe
 from feedback.store.tables import TURNS
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,10 @@ BATCH_CHARACTERS = 16 * 1024 * 1024
 """Most text in one transaction, in characters: what DuckDB holds in memory until the commit."""
 RECENT_IDS = 16_384
 """How many of the newest ids are remembered: most ratings follow their turn soon, and need no look-up then."""
+PROBE_S = 1.0
+"""Seconds between looks whether a disk that failed takes writes again."""
+STALL_S = 10.0
+"""How long one commit may take before the disk counts as one that takes no writes."""
 
 
 class Writer:
@@ -55,6 +60,8 @@ class Writer:
         self._gate = threading.Lock()
         self._closed = False
         self._recent: dict[str, None] = {}
+        self._trouble: StoreUnavailable | None = None
+        self._committing_since: float | None = None
         self.on_commit: Callable[[int, float], None] | None = None
         """Told of each commit, in the writer's thread: how many rows, and how many seconds. Must not raise."""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -85,6 +92,14 @@ class Writer:
         """Writes in the queue, not counting those being committed."""
         return self._queue.qsize()
 
+    @property
+    def trouble(self) -> RatchetError | None:
+        """Why the next write would most likely fail; none while the disk takes them. Ends by itself once it does."""
+        since = self._committing_since
+        if since is not None and time.monotonic() - since > STALL_S:
+            return StoreBusy(f"The disk has not taken one write in {STALL_S:g} s.", "Look at its health and its load.")
+        return self._trouble
+
     def close(self) -> None:
         """Refuse new writes, commit those that were queued, fold the log in, end the thread."""
         with self._gate:
@@ -100,14 +115,20 @@ class Writer:
                 continue
             # Cancelled ones drop out; the rest can't be cancelled any more, so that resolving them can't raise.
             live = [write for write in batch if write.future.set_running_or_notify_cancel()]
+            self._committing_since = time.monotonic()
             try:
                 self._commit(self._hold(), live)
+                self._trouble = None
             except Exception as error:
                 # Whatever it was (the disk, memory, a bug): every future must be answered, the next batch be tried.
                 self._connection.note(error)
                 self._let_go()
                 log.error("a batch of %d could not be made durable: %s", len(live), _what(error))
-                _fail(live, error if isinstance(error, RatchetError) else _disk_trouble(error))
+                failure = error if isinstance(error, RatchetError) else _disk_trouble(error)
+                if isinstance(failure, StoreUnavailable):
+                    self._trouble = failure
+                _fail(live, failure)
+            self._committing_since = None
             if self._connection.log_bytes >= self._checkpoint_at:
                 self._checkpoint()
         self._checkpoint()
@@ -159,11 +180,26 @@ class Writer:
         return batch
 
     def _first(self) -> Write | Act | None:
+        while self._trouble is not None:
+            try:
+                return self._queue.get(timeout=PROBE_S)
+            except queue.Empty:
+                self._look_again()
         try:
             return self._queue.get(timeout=None if self._session is None else self._idle_s)
         except queue.Empty:
             self._checkpoint()
             return self._queue.get()
+
+    def _look_again(self) -> None:
+        """Nobody writes while the store is known to fail, so the writer finds out by itself whether it still does."""
+        try:
+            probe(self._connection.file.with_name(f"{self._connection.file.name}.probe"))
+            self._hold()
+        except (OSError, duckdb.Error, StoreUnavailable):
+            return
+        self._trouble = None
+        log.info("the disk takes writes again")
 
     def _commit(self, session: Session, batch: Sequence[Write]) -> None:
         """Commit the batch and resolve its futures. On a row that DuckDB refuses, halve until it stands alone."""

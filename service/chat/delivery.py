@@ -19,11 +19,11 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from feedback.errors import RatchetError, UpstreamBroke
-from feedback.store.database import Store
 from feedback.turns import Status, Turn
 from service.calls import current_call
 from service.chat.asked import Piece, Voice
 from service.chat.exchange import Exchange
+from service.chat.keeping import Keeping
 from service.chat.replay import beside_the_text
 from service.commits import committed
 from service.errors import failure_of, log_unforeseen
@@ -112,8 +112,8 @@ class Wire:
             (b"x-conversation-id", exchange.conversation_id.encode()),
             (b"cache-control", b"no-store"),
         ]
-        if exchange.recorded:
-            headers.append((b"x-turn-id", exchange.turn_id.encode()))
+        recorded = (b"x-turn-id", exchange.turn_id.encode()) if exchange.recorded else (b"x-recorded", b"false")
+        headers.append(recorded)
         if length is not None:
             headers.append((b"content-length", str(length).encode()))
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -125,14 +125,14 @@ class Wire:
 class ChatAnswer(ASGIResponse):
     """The answer to a chat, as an ASGI application of its own, since only it can hear the client leave."""
 
-    __slots__ = ("_exchange", "_once", "_spent", "_store", "_upstream", "_voice", "_words")
+    __slots__ = ("_exchange", "_keeping", "_once", "_spent", "_upstream", "_voice", "_words")
 
     def __init__(
         self,
         exchange: Exchange,
         voice: Voice,
         upstream: Upstream,
-        store: Store,
+        keeping: Keeping,
         words: WordBook,
         spent: Callable[[int], None],
         once: Once = NO_KEY,
@@ -145,7 +145,7 @@ class ChatAnswer(ASGIResponse):
         self._exchange = exchange
         self._voice = voice
         self._upstream = upstream
-        self._store = store
+        self._keeping = keeping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Deliver. Errors before the first byte are raised, and get their own status from the app's handler."""
@@ -166,7 +166,7 @@ class ChatAnswer(ASGIResponse):
         exchange = self._exchange
         if exchange.blocked:
             await wire.say(exchange.refuse())
-            await committed(self._keep_whole())
+            await self._keeping.kept(exchange, self._keep_whole())
         else:
             await self._converse(wire, receive)
         await wire.end()
@@ -186,7 +186,7 @@ class ChatAnswer(ASGIResponse):
                 reply.close()
             stored = self._keep_whole()
             await reply.finish()  # while the commit is under way
-            await committed(stored)
+            await self._keeping.kept(self._exchange, stored)
         except (ClientLeft, asyncio.CancelledError):
             if not self._exchange.ended:
                 self._keep_cut()
@@ -206,7 +206,7 @@ class ChatAnswer(ASGIResponse):
         if not self._exchange.recorded:
             return _nothing()
         keyed = self._once.row(turn.turn_id, turn.turn_id, beside_the_text(self._exchange.said))
-        return self._once.until(self._store.add_turn(turn, keyed))
+        return self._once.until(self._keeping.add(turn, keyed))
 
     def _keep_cut(self) -> Future[None]:
         """Hand the cut turn to the writer without waiting: also done while the task is being cancelled."""
@@ -214,11 +214,7 @@ class ChatAnswer(ASGIResponse):
         turn = self._became("cut")
         if not self._exchange.recorded:
             return _nothing()
-        try:
-            stored = self._store.add_turn(turn)
-        except RatchetError as error:
-            stored = Future()
-            stored.set_exception(error)
+        stored = self._keeping.add(turn)
         stored.add_done_callback(lambda future: _log_lost(self._exchange.turn_id, future))
         return stored
 

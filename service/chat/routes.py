@@ -17,6 +17,7 @@ from service.chat.asked import Asked, Sender, Voice, checked_conversation
 from service.chat.delivery import ChatAnswer
 from service.chat.exchange import Exchange
 from service.chat.generate import GenerateVoice
+from service.chat.keeping import Keeping
 from service.chat.memory import preloaded
 from service.chat.ollama import OllamaVoice
 from service.chat.openai_voice import CompletionVoice, OpenAIVoice
@@ -80,15 +81,16 @@ async def _answered(request: AnyRequest, body: bytes, asked: Asked, voice: Calla
         once = claims.enter_context(await parts.replays.claim(request, body))
         if once.known is not None:
             return await replayed(parts.store, once.known, asked, voice)
-        exchange = _exchange(request, parts, asked)
+        exchange, keeping = _exchange(request, parts, asked), Keeping(parts.store, parts.gateway)
+        keeping.look(exchange)
         if asked.images:
-            await _attach(parts, exchange)
+            await _attach(parts, exchange, keeping)
         spent = functools.partial(parts.limits.spent, caller_of(request))
         claims.pop_all()  # from here on the answer holds it
-        return ChatAnswer(exchange, voice(exchange), parts.upstream, parts.store, parts.words, spent, once)
+        return ChatAnswer(exchange, voice(exchange), parts.upstream, keeping, parts.words, spent, once)
 
 
-async def _attach(parts: Parts, exchange: Exchange) -> None:
+async def _attach(parts: Parts, exchange: Exchange, keeping: Keeping) -> None:
     """Check the images and, where there will be a turn, keep them before it. Raises StoreUnavailable for the disk."""
     images, data_dir = exchange.asked.images, parts.data_dir
 
@@ -102,8 +104,9 @@ async def _attach(parts: Parts, exchange: Exchange) -> None:
 
     try:
         exchange.attachments = await asyncio.to_thread(decoded_and_kept)
-    except OSError as error:
-        raise StoreUnavailable("The images could not be kept.", "Look at the disk's space and health.") from error
+    except OSError:
+        trouble = StoreUnavailable("The images could not be kept.", "Look at the disk's space and health.")
+        keeping.failed(exchange, trouble)
 
 
 def _voice(kind: type[OpenAIVoice], exchange: Telling) -> OpenAIVoice:
