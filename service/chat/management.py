@@ -59,8 +59,9 @@ class PassedOn(ASGIResponse):
 
 
 async def _send_all(answer: aiohttp.ClientResponse, send: Send) -> None:
-    kind = answer.headers.get("content-type", "application/json").encode("latin-1", "replace")
-    headers = [(b"content-type", kind), (b"cache-control", b"no-store")]
+    headers = [(b"cache-control", b"no-store")]
+    if (kind := answer.headers.get("content-type")) is not None:  # an empty answer has none
+        headers.append((b"content-type", kind.encode("latin-1", "replace")))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     try:
         async for data in answer.content.iter_any():

@@ -29,7 +29,16 @@ ERROR_SHAPES: dict[Speech, Any] = {
     "openai": shapes.OpenAIError,
     "ours": shapes.OurError,
 }
+LOOSE: dict[str, dict[str, Any]] = {
+    "application/json": {},
+    "application/zip": {},
+    "application/octet-stream": {},
+    "application/x-ndjson": {"description": "Lines, each a JSON object."},
+    "text/event-stream": {"description": "Server-sent events, each with a JSON object; the last one is `[DONE]`."},
+}
+"""Schemas of bodies without a shape; of any other type they are texts."""
 WHAT = {
+    303: "There is another page to see.",
     400: "The request is wrong: the code and the sentence say where.",
     401: "A key is needed, or this one holds no longer.",
     403: "The key may not do this.",
@@ -80,7 +89,7 @@ def document_of(app: Litestar) -> dict[str, Any]:
     for name, path, handler in routes_of(app):
         operation = OPERATIONS.get(name, Operation(tag="Others"))
         method = name.partition(" ")[0].lower()
-        paths.setdefault(path, {})[method] = _operation(path, handler, operation, schemas, ways)
+        paths.setdefault(path, {})[method] = _operation(name, handler, operation, schemas, ways)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -103,8 +112,6 @@ def routes_of(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
         if not isinstance(route, HTTPRoute):
             continue
         for handler in route.route_handlers:
-            if handler.include_in_schema is False:
-                continue
             for method in sorted(str(method) for method in handler.http_methods):
                 if method != "OPTIONS":
                     yield f"{method} {route.path_format}", route.path_format, handler
@@ -127,16 +134,17 @@ def _bodies(operation: Operation) -> Iterator[Body]:
 
 
 def _operation(
-    path: str,
+    name: str,
     handler: HTTPRouteHandler,
     operation: Operation,
     schemas: dict[int, dict[str, Any]],
     ways: list[SecurityRequirement],
 ) -> dict[str, Any]:
+    method, _, path = name.partition(" ")
     allow: Allow = handler.opt.get("allow", "operator")
     who = "anybody, without a key" if allow == "anybody" else f"the role {allow}, and those above it"
     found: dict[str, Any] = {
-        "operationId": handler.handler_name,
+        "operationId": handler.handler_name if len(handler.http_methods) == 1 else f"{handler.handler_name}_{method}",
         "tags": [operation.tag],
         "summary": handler.summary,
         "description": f"{inspect.cleandoc(handler.fn.__doc__ or '')}\n\nFor {who}.",
@@ -153,7 +161,7 @@ def _operation(
 def _answers(path: str, operation: Operation, schemas: dict[int, dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for status, bodies in operation.answers.items():
-        found[str(status)] = {"description": "As asked for." if status < 300 else WHAT[status]}
+        found[str(status)] = {"description": WHAT.get(status, "As asked for.")}
         if bodies:
             found[str(status)]["content"] = _content(bodies, schemas)
     shape = ERROR_SHAPES[speech_of(path)]
@@ -183,10 +191,8 @@ def _content(bodies: tuple[Body, ...], schemas: dict[int, dict[str, Any]]) -> di
     for body in bodies:
         if body.shape is not None:
             schema = schemas[id(body.shape)]
-        elif body.type == "application/json":
-            schema = {}
         else:
-            schema = {"type": "string"} if body.type not in ("application/zip", "application/octet-stream") else {}
+            schema = LOOSE.get(body.type, {"type": "string"})
         found[body.type] = {"schema": schema, **({"example": body.example} if body.example is not None else {})}
     return found
 

@@ -48,6 +48,7 @@ from service.words.statistics import RuleCount
 
 JSON, NDJSON, SSE = "application/json", "application/x-ndjson", "text/event-stream"
 BYTES, ZIP, TEXT = "application/octet-stream", "application/zip", "text/plain"
+HTML, CSS, JS = "text/html", "text/css", "text/javascript"
 Status = int
 
 
@@ -87,12 +88,12 @@ def _models(shape: Any, example: Any, *, body: Body | None = None, errors: tuple
     return Operation(tag="Models", body=body, answers={200: (Body(shape=shape, example=example),)}, errors=errors)
 
 
-def _managed(example: Any, shape: Any = shapes.ModelName) -> Operation:
+def _managed(example: Any, shape: Any = shapes.ModelName, *, empty: bool = False) -> Operation:
     lines = Body(type=NDJSON, example='{"status":"pulling manifest"}\n{"status":"success"}\n')
     return Operation(
         tag="Models, for operators",
         body=Body(shape=shape, example=example),
-        answers={200: (lines, Body(example={"status": "success"}), Body(type=TEXT))},
+        answers={200: () if empty else (lines, Body(example={"status": "success"}))},
         errors=(404, 409, 500, 502),
         headers=("X-Upstream-Host",),
     )
@@ -118,6 +119,9 @@ USAGE = {"prompt_tokens": 12, "completion_tokens": 6, "total_tokens": 18}
 OPENAI_HEAD = {"id": "chatcmpl-0199", "created": 1795478400, "model": "assistant"}
 OLLAMA_HEAD = {"model": "assistant", "created_at": "2026-11-24T00:00:00Z", "done": True, "done_reason": "stop"}
 REPLY = {"role": "assistant", "content": "At 7:40."}
+
+PAGE = Operation(tag="Pages", answers={200: (Body(type=HTML),), 303: ()})
+"""A page; or the way to another one, where that is the one to see."""
 
 OPERATIONS: dict[str, Operation] = {
     "POST /api/chat": _chat(
@@ -186,8 +190,8 @@ OPERATIONS: dict[str, Operation] = {
     "POST /api/create": _managed({"model": "mine", "from": "llama3.2"}),
     "POST /api/pull": _managed({"model": "llama3.2"}),
     "POST /api/push": _managed({"model": "me/mine"}),
-    "POST /api/copy": _managed({"source": "llama3.2", "destination": "mine"}, shapes.CopyNames),
-    "DELETE /api/delete": _managed({"model": "mine"}),
+    "POST /api/copy": _managed({"source": "llama3.2", "destination": "mine"}, shapes.CopyNames, empty=True),
+    "DELETE /api/delete": _managed({"model": "mine"}, empty=True),
     "HEAD /api/blobs/{digest}": Operation(
         tag="Models, for operators", answers={200: ()}, errors=(404, 500, 502), headers=("X-Upstream-Host",)
     ),
@@ -273,6 +277,15 @@ OPERATIONS: dict[str, Operation] = {
         body=Body(shape=SignIn, example={"key": "rk_…"}),
     ),
     "POST /logout": _ours("Keys", shapes.SignedOut, {"status": "signed out"}),
+    "GET /": PAGE,
+    "HEAD /": Operation(tag="Pages", answers={200: (), 303: ()}),
+    "GET /login": PAGE,
+    "GET /page/{name}": Operation(tag="Pages", answers={200: (Body(type=CSS), Body(type=JS))}, errors=(404,)),
+    "GET /schema": PAGE,
+    "GET /schema/openapi.json": _ours("Pages", dict[str, Any], {"openapi": "3.1.0"}),
+    "GET /schema/{name}": Operation(
+        tag="Pages", answers={200: (Body(type=CSS), Body(type=JS), Body(type=TEXT))}, errors=(404,)
+    ),
     "GET /health": _ours("Operation", shapes.Status, {"status": "up"}),
     "GET /ready": Operation(
         tag="Operation", answers={status: (Body(shape=Readiness, example=READY),) for status in (200, 503)}
