@@ -79,6 +79,16 @@ def heldout_prompts(folder: Path, turn_ids: set[str]) -> set[str]:
     } - {""}
 
 
+def turns_of(folder: Path, conversation_id: str) -> set[str]:
+    """Ids of the turns of a conversation that a snapshot holds."""
+    found: set[str] = set()
+    for file in folder.glob("*.parquet"):
+        rows = pq.ParquetFile(file).read(columns=["turn_id", "conversation_id"]).to_pydict()
+        pairs = zip(rows["turn_id"], rows["conversation_id"], strict=True)
+        found |= {turn_id for turn_id, conversation in pairs if conversation == conversation_id}
+    return found
+
+
 def redact(folder: Path, turn_ids: set[str], erasure_id: str, at: dt.datetime) -> int:
     """Take the rows of these turns out; gives how many there were, 0 where the snapshot holds none and stays as it is.
 

@@ -65,6 +65,7 @@ class Doomed(msgspec.Struct, frozen=True, kw_only=True):
     """A turn that is about to go, and how much goes with it."""
 
     turn_id: str
+    subject: str = ""
     attachments: list[str] = []
     ratings: int = 0
     annotations: int = 0
@@ -88,19 +89,20 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
 def next_turns(cursor: duckdb.DuckDBPyConnection, whose: Whose) -> list[Doomed]:
     """The next few turns that are meant; none when all are gone."""
     condition, value = whose.condition()
-    query = f"SELECT turn_id, coalesce(attachments, '[]') FROM turns WHERE {condition} LIMIT {BATCH_TURNS}"
+    query = f"SELECT turn_id, subject, coalesce(attachments, '[]') FROM turns WHERE {condition} LIMIT {BATCH_TURNS}"
     found = cursor.execute(query, [value]).fetchall()
     said = {
-        table: _counts_about(cursor, table, [turn_id for turn_id, _ in found]) for table in ("ratings", "annotations")
+        table: _counts_about(cursor, table, [turn_id for turn_id, *_ in found]) for table in ("ratings", "annotations")
     }
     return [
         Doomed(
             turn_id=turn_id,
+            subject=subject,
             attachments=msgspec.json.decode(names, type=list[str]),
             ratings=said["ratings"].get(turn_id, 0),
             annotations=said["annotations"].get(turn_id, 0),
         )
-        for turn_id, names in found
+        for turn_id, subject, names in found
     ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from feedback.mint import now
-from feedback.redaction import read_manifest, redact, settle, snapshots_in
+from feedback.redaction import read_manifest, redact, settle, snapshots_in, turns_of
 from service.privacy.traces import clear_runs
 from service.privacy.versions import mark_versions
 
@@ -33,6 +33,14 @@ def clear_copies(data_dir: Path, turn_ids: set[str], erasure_id: str) -> Cleared
     marked = mark_versions(data_dir)
     mine = [name for name, lines in marked.items() if any(one.erasure_id == erasure_id for one in lines)]
     return Cleared(answers=answers, snapshots=_rows_taken(snapshots_dir, erasure_id), versions=mine)
+
+
+def named_in(data_dir: Path, kind: str, whose: str) -> set[str]:
+    """Turns of that conversation, or of that id, that snapshots hold, whether or not the store still does."""
+    if kind == "turn":
+        return {whose}
+    folders = snapshots_in(data_dir / "snapshots")
+    return {turn_id for folder in folders for turn_id in turns_of(folder, whose)}
 
 
 def _rows_taken(snapshots_dir: Path, erasure_id: str) -> dict[str, int]:

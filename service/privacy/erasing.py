@@ -19,17 +19,18 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from feedback.erasure import Erasure, ErasureBook, Gone, Kind, Wanted
 from feedback.errors import InvalidInput, RatchetError
+from feedback.expired import ExpiredBook
 from feedback.files import sync_folder
 from feedback.mint import new_id, now
 from feedback.store.database import Store
-from feedback.store.removal import Removed, Whose
+from feedback.store.removal import Doomed, Removed, Whose
 from service.privacy.in_use import InUse
 from service.privacy.logged import blank_logs
 
@@ -56,6 +57,7 @@ class Eraser:
         self._one = threading.Lock()
         self.book = ErasureBook(data_dir)
         self.book.tidy()
+        self.expired = ExpiredBook(data_dir)
         self.in_use = InUse()
         self.freezing = threading.Lock()
         """To be held while the pool is frozen: a freeze that began before the rows went must end before snapshots are
@@ -79,16 +81,13 @@ class Eraser:
         with self._one:
             yield
 
-    def remove(self, whose: Whose, erasure_id: str = "") -> list[Gone]:
-        """Take the rows out of the store, a batch at a time; gives them. With an erasure's id each batch is written
-        down first. Raises StoreUnavailable."""
-        removed: list[Gone] = []
+    def remove(self, whose: Whose, note: Callable[[Sequence[Doomed]], None]) -> list[Doomed]:
+        """Take the rows out of the store, a batch at a time, each noted first; gives them. Raises StoreUnavailable."""
+        removed: list[Doomed] = []
         while batch := self._store.next_turns(whose):
-            lines = [Gone(**msgspec.structs.asdict(turn)) for turn in batch]
-            if erasure_id:
-                self.book.note_gone(erasure_id, lines)
+            note(batch)
             self._store.remove_turns([turn.turn_id for turn in batch])
-            removed += lines
+            removed += batch
         return removed
 
     def drop_attachments(self, names: list[str]) -> Dropped:
@@ -135,34 +134,40 @@ class Eraser:
         )
         if dropped.held:
             raise Waiting("chats under way that were sent the same pictures")
-        if not (wanted.compacted or self._store.compact()):
-            raise Waiting("readers of the database, which keep the old file open")
-        self.book.change(msgspec.structs.replace(wanted, compacted=True))
+        if any(one.own or one.ratings or one.annotations for one in gone):
+            if not (wanted.compacted or self._store.compact()):
+                raise Waiting("readers of the database, which keep the old file open")
+            self.book.change(msgspec.structs.replace(wanted, compacted=True))
         with _no_cycle(self._data_dir / "journal", wanted.erasure_id), self.freezing:
-            erasure = self._clear_files(erasure, {one.turn_id for one in gone} - {""})
+            erasure = self._clear_files(wanted, erasure, {one.turn_id for one in gone} - {""})
+        if wanted.kind == "subject":
+            self.expired.forget(wanted.whose)
         return self.book.keep(msgspec.structs.replace(erasure, state="done", waits_for="", finished_at=now()))
 
     def _remove_rows(self, wanted: Wanted) -> Wanted:
         """Rows first, with no waiting: what is left is copies. Says anew whether the file is free of them."""
+        whose = msgspec.convert({wanted.kind: wanted.whose}, Whose)
         person = wanted.whose if wanted.kind == "subject" else ""
+        said = Removed()
         if person:
-            self.book.note_gone(
-                wanted.erasure_id,
-                [Gone(turn_id=turn_id, own=False) for turn_id in self._store.written_into(person)],
-            )
-        removed = self.remove(msgspec.convert({wanted.kind: wanted.whose}, Whose), wanted.erasure_id)
-        said = self._store.verdicts_of(person) if person else Removed()
-        if said.ratings or said.annotations:
+            named = {*self._store.written_into(person), *self.expired.of(person)}
+            self.book.note_gone(wanted.erasure_id, [Gone(turn_id=one, own=False) for one in sorted(named)])
+            said = self._store.verdicts_of(person)
+        if wanted.compacted and (said != Removed() or self._store.next_turns(whose)):
+            wanted = self.book.change(msgspec.structs.replace(wanted, compacted=False))
+        self.remove(whose, lambda batch: self.book.note_gone(wanted.erasure_id, map(_gone, batch)))
+        said = self._store.verdicts_of(person) if person else said
+        if said != Removed():
             line = Gone(turn_id="", ratings=said.ratings, annotations=said.annotations, own=False)
             self.book.note_gone(wanted.erasure_id, [line])
             self._store.remove_verdicts(person)
-        elif not removed:
-            return wanted
-        return self.book.change(msgspec.structs.replace(wanted, compacted=False))
+        return wanted
 
-    def _clear_files(self, erasure: Erasure, turn_ids: set[str]) -> Erasure:
-        from service.privacy.copies import clear_copies  # pyarrow takes a second to import, and start-up must be quick
+    def _clear_files(self, wanted: Wanted, erasure: Erasure, turn_ids: set[str]) -> Erasure:
+        from service.privacy.copies import clear_copies, named_in  # pyarrow takes a second to import: not at start-up
 
+        if wanted.kind != "subject":  # snapshots have what the store may have forgotten, and name both
+            turn_ids |= named_in(self._data_dir, wanted.kind, wanted.whose)
         blanked = blank_logs(self._data_dir / "logs", turn_ids)
         cleared = clear_copies(self._data_dir, turn_ids, erasure.erasure_id)
         return msgspec.structs.replace(
@@ -193,6 +198,11 @@ def _no_cycle(journal_dir: Path, erasure_id: str) -> Iterator[None]:
         file.write(msgspec.json.encode({"pid": os.getpid(), "cycle": erasure_id}))
         file.flush()
         yield
+
+
+def _gone(turn: Doomed) -> Gone:
+    """Without whose it is."""
+    return Gone(turn_id=turn.turn_id, attachments=turn.attachments, ratings=turn.ratings, annotations=turn.annotations)
 
 
 def _batches(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

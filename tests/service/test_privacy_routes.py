@@ -25,6 +25,7 @@ from feedback.keyed import KEPT, KeyedAnswer
 from feedback.mint import now
 from feedback.ratings import Rating
 from feedback.settings import StoreSettings
+from feedback.snapshot import load_snapshot
 from feedback.store.database import Store
 from feedback.turns import Turn
 from service.cli.main import main
@@ -193,6 +194,35 @@ def test_what_is_older_than_wanted_goes_with_all_that_was_said_of_it(store: Stor
     assert store.turns()[0] == young and store.ratings(old.turn_id) == []
     left = {file.name for file in (data / "attachments").iterdir()}
     assert left == {sha(SHARED), sha(b"of a turn that is under way")}
+
+
+def test_whoever_is_erased_after_retention_is_still_found_in_snapshots(data: Path, built: tuple[Path, dict[str, Any]]):
+    store = Store.open(StoreSettings(data_dir=data))
+    eraser = Eraser(store, data)
+    monthly = retention.Whose(before=now() + dt.timedelta(days=1))
+    eraser.remove(monthly, lambda batch: eraser.expired.note((one.turn_id, one.subject) for one in batch))
+    assert store.counts()["turns"] == 0 and WHO not in eraser.expired.file.read_text()
+    eraser.begin("subject", WHO)
+    (done,) = eraser.go_on()
+    store.close()
+    assert (done.state, done.turns, done.versions) == ("done", 0, ["assistant:1.1.0"])
+    assert eraser.expired.of(WHO) == set() and eraser.expired.of("user-2")
+    rows = [msgspec.to_builtins(row) for row in load_snapshot(data / "snapshots" / built[1]["snapshot"]).heldout()]
+    assert rows and not {row["turn_id"] for row in rows} & set(built[1]["hers"])
+
+
+def test_retention_that_died_before_the_file_was_written_anew_does_it_next_time(
+    store: Store, tmp_path: Path, monkeypatch
+):
+    data = tmp_path / "store"
+    aged(store, 31)
+    compacted = []
+    real = store.compact
+    monkeypatch.setattr(store, "compact", lambda: False)
+    assert expire(store, Eraser(store, data), data, 30) == 1
+    monkeypatch.setattr(store, "compact", lambda: compacted.append(real()) or compacted[-1])
+    assert expire(store, Eraser(store, data), data, 30) == 0 and compacted == [True]
+    assert expire(store, Eraser(store, data), data, 30) == 0 and compacted == [True]
 
 
 def test_a_picture_that_a_chat_under_way_has_too_is_kept_until_that_has_ended(store: Store, tmp_path: Path):
