@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import base64
 import struct
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from litestar import post
 from litestar.response.base import ASGIResponse
 
 from feedback.errors import BlockedText, MalformedBody, Unsupported, UpstreamBroke
-from service.callers import caller_of
+from learner.alias import Served
+from service.callers import Caller, caller_of
 from service.chat.asked import decode_object, folded
+from service.chat.awaited import Awaited
 from service.chat.fields import Fields
 from service.chat.ollama import converted as converted_ollama
 from service.chat.openai import converted
-from service.parts import AnyRequest, parts_of
+from service.parts import AnyRequest, Parts, parts_of
 
 NO_TEXT = frozenset({"truncate", "dimensions", "options"})
 OURS = frozenset({"model", "input", "prompt", "keep_alive", "stream", "store"})
@@ -49,7 +51,7 @@ async def embed_in_ollamas(request: AnyRequest) -> ASGIResponse:
     """One vector for each text of `input`."""
     given = folded(decode_object(await request.body()))
     asked: Embed = converted_ollama(given, Embed, "POST /api/embed")
-    return await _passed(request, "/api/embed", asked.model, {"input": asked.input}, given)
+    return _passed(request, "/api/embed", asked.model, {"input": asked.input}, given)
 
 
 @post("/api/embeddings", status_code=200, summary="One embedding, in Ollama's former dialect", allow="user")
@@ -57,7 +59,7 @@ async def embed_in_old_ollamas(request: AnyRequest) -> ASGIResponse:
     """The vector of `prompt`."""
     given = folded(decode_object(await request.body()))
     asked: OldEmbed = converted_ollama(given, OldEmbed, "POST /api/embeddings")
-    return await _passed(request, "/api/embeddings", asked.model, {"prompt": asked.prompt}, given)
+    return _passed(request, "/api/embeddings", asked.model, {"prompt": asked.prompt}, given)
 
 
 @post("/v1/embeddings", status_code=200, summary="Embeddings, in OpenAI's dialect", allow="user")
@@ -68,29 +70,53 @@ async def embed_in_openais(request: AnyRequest) -> ASGIResponse:
     if not all(isinstance(text, str) for text in texts):
         raise Unsupported("input has tokens, which the word filter can't read.", "Send texts.")
     more = {"dimensions": asked.dimensions} if asked.dimensions is not None else {}
-    version, found = await _vectors(request, "/api/embed", asked.model, {"input": texts}, more)
-    vectors = found.get("embeddings")
-    if not isinstance(vectors, list):
-        raise UpstreamBroke("The upstream gave no embeddings.", "See its log.")
-    coded = [_base64(vector) for vector in vectors] if asked.encoding_format == "base64" else vectors
-    tokens = found.get("prompt_eval_count", 0)
-    data = [{"object": "embedding", "index": number, "embedding": vector} for number, vector in enumerate(coded)]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return _answer(version, {"object": "list", "data": data, "model": asked.model, "usage": usage})
+    question = _question(request, "/api/embed", asked.model, {"input": texts}, more)
+
+    async def translated() -> ASGIResponse:
+        found = await question.asked()
+        vectors = found.get("embeddings")
+        if not isinstance(vectors, list):
+            raise UpstreamBroke("The upstream gave no embeddings.", "See its log.")
+        coded = [_base64(vector) for vector in vectors] if asked.encoding_format == "base64" else vectors
+        tokens = found.get("prompt_eval_count", 0)
+        data = [{"object": "embedding", "index": number, "embedding": vector} for number, vector in enumerate(coded)]
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return _answer(question.served, {"object": "list", "data": data, "model": asked.model, "usage": usage})
+
+    return Awaited(translated)
 
 
-async def _passed(
-    request: AnyRequest, path: str, model: str, texts: dict[str, Any], given: dict[str, Any]
-) -> ASGIResponse:
+def _passed(request: AnyRequest, path: str, model: str, texts: dict[str, Any], given: dict[str, Any]) -> ASGIResponse:
     more = {key: value for key, value in given.items() if key not in OURS and value is not None and key[:1] != "_"}
-    version, found = await _vectors(request, path, model, texts, more)
-    return _answer(version, {**found, "model": model} if "model" in found else found)
+    question = _question(request, path, model, texts, more)
+
+    async def renamed() -> ASGIResponse:
+        found = await question.asked()
+        return _answer(question.served, {**found, "model": model} if "model" in found else found)
+
+    return Awaited(renamed)
 
 
-async def _vectors(
-    request: AnyRequest, path: str, model: str, texts: dict[str, Any], more: dict[str, Any]
-) -> tuple[str, dict[str, Any]]:
-    """The version that answered, and what it said. Raises BlockedText, MalformedBody, and as the upstream does."""
+class Question(NamedTuple):
+    """What the upstream is asked, once the filter has let it through."""
+
+    parts: Parts
+    caller: Caller
+    served: Served
+    path: str
+    body: bytes
+
+    async def asked(self) -> dict[str, Any]:
+        """Ask, and count what it cost. Raises as the upstream does."""
+        parts, wait_s = self.parts, self.parts.gateway.first_token_timeout_s
+        found = await parts.upstream.fetch("POST", self.path, self.body, tag=self.served.tag, wait_s=wait_s)
+        tokens = found.get("prompt_eval_count", 0)
+        parts.limits.spent(self.caller, tokens if isinstance(tokens, int) else 0)
+        return found
+
+
+def _question(request: AnyRequest, path: str, model: str, texts: dict[str, Any], more: dict[str, Any]) -> Question:
+    """Raises UnknownAlias, BlockedText, MalformedBody."""
     parts, caller = parts_of(request), caller_of(request)
     served = parts.aliases.resolve(model, caller).shown
     if isinstance(listed := texts.get("input"), list) and not 0 < len(listed) <= INPUTS_LIMIT:
@@ -101,15 +127,11 @@ async def _vectors(
     parts.words.note(fields.hits, {}, route=path)
     if fields.blocked:
         raise BlockedText("A text has a word that blocks.", "Leave it out.")
-    sent = msgspec.json.encode({**body, "model": served.tag})
-    found = await parts.upstream.fetch("POST", path, sent, tag=served.tag, wait_s=parts.gateway.first_token_timeout_s)
-    tokens = found.get("prompt_eval_count", 0)
-    parts.limits.spent(caller, tokens if isinstance(tokens, int) else 0)
-    return served.version, found
+    return Question(parts, caller, served, path, msgspec.json.encode({**body, "model": served.tag}))
 
 
-def _answer(version: str, body: dict[str, Any]) -> ASGIResponse:
-    headers = {"x-model-version": version}
+def _answer(served: Served, body: dict[str, Any]) -> ASGIResponse:
+    headers = {"x-model-version": served.version}
     return ASGIResponse(body=msgspec.json.encode(body), headers=headers, media_type="application/json")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from litestar.response.base import ASGIResponse
 
 from feedback.errors import MalformedBody
 from feedback.mint import now
@@ -33,7 +34,7 @@ def checked_keep_alive(given: dict[str, Any], *, operator: bool) -> tuple[bool, 
     return operator and seconds >= LEAST_S, seconds == 0
 
 
-async def preloaded(parts: Parts, asked: Asked, served: Served) -> bytes:
+async def preloaded(parts: Parts, asked: Asked, served: Served) -> ASGIResponse:
     """The answer to a request without a prompt, which only loads a model. Raises what asking the upstream raises.
 
     To `keep_alive: 0` Ollama says at once that it unloads, and keeps a busy model until it is idle. So do we, and go on
@@ -42,11 +43,16 @@ async def preloaded(parts: Parts, asked: Asked, served: Served) -> bytes:
     if asked.unload:
         said = {"response": ""} if asked.route == "generate" else {"message": {"role": "assistant", "content": ""}}
         answer = {"model": asked.model, "created_at": now(), **said, "done": True, "done_reason": "unload"}
-        return msgspec.json.encode(answer)
+        return _answer(served, answer)
     wanted = {"model": served.tag, "stream": False}
     if "keep_alive" in asked.upstream:
         wanted["keep_alive"] = asked.upstream["keep_alive"]
     body = msgspec.json.encode(wanted)
     wait_s = parts.gateway.first_token_timeout_s
     found = await parts.upstream.fetch("POST", f"/api/{asked.route}", body, tag=served.tag, wait_s=wait_s)
-    return msgspec.json.encode({**found, "model": asked.model})
+    return _answer(served, {**found, "model": asked.model})
+
+
+def _answer(served: Served, body: dict[str, Any]) -> ASGIResponse:
+    headers = {"x-model-version": served.version}
+    return ASGIResponse(body=msgspec.json.encode(body), headers=headers, media_type="application/json")

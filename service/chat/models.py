@@ -7,6 +7,7 @@ caller only those of their key.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 import msgspec
@@ -16,9 +17,10 @@ from litestar.params import FromPath
 from feedback.errors import MalformedBody
 from service.aliases import Target
 from service.callers import Caller, caller_of
-from service.chat.asked import decode_object
+from service.chat.asked import decode_object, folded
 from service.parts import AnyRequest, Parts, parts_of
 
+FROM = re.compile(r"^(#\s*)?FROM .*$", re.M)
 LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -49,12 +51,16 @@ async def loaded(request: AnyRequest) -> dict[str, Any]:
 async def show(request: AnyRequest) -> dict[str, Any]:
     """What the upstream says of who answers to a name."""
     parts = parts_of(request)
-    asked = decode_object(await request.body())
+    asked = folded(decode_object(await request.body()))
     name = asked.get("model") or asked.get("name")
     if not isinstance(name, str):
         raise MalformedBody("model is missing.", 'Send {"model": "<name>"}.')
     tag = parts.aliases.resolve(name, caller_of(request)).shown.tag
-    return await parts.upstream.fetch("POST", "/api/show", msgspec.json.encode({"model": tag}), tag=tag)
+    wanted = {"model": tag, "verbose": asked.get("verbose") is True}
+    found = await parts.upstream.fetch("POST", "/api/show", msgspec.json.encode(wanted), tag=tag)
+    if isinstance(file := found.get("modelfile"), str):  # it names the version's tag, or a file on the host's disk
+        found["modelfile"] = FROM.sub(lambda _: f"FROM {name}", file)
+    return found
 
 
 @get("/v1/models", summary="The models to chat with, in OpenAI's dialect", allow="user")

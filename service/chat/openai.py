@@ -76,6 +76,8 @@ class OpenAIChat(Sampling, kw_only=True):
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     functions: list[Any] | None = None
+    modalities: list[str] | None = None
+    web_search_options: dict[str, Any] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     reasoning_effort: str | None = None
@@ -83,6 +85,8 @@ class OpenAIChat(Sampling, kw_only=True):
     def upstream(self) -> dict[str, Any]:
         """Everything for the upstream beside messages. Raises MalformedBody, Unsupported."""
         self.refuse_unsupported()
+        if self.modalities not in (None, ["text"]) or self.web_search_options is not None:
+            raise Unsupported("Answers are text, and nobody searches the web.", "Leave that out.")
         found: dict[str, Any] = {"options": self.options(self.max_completion_tokens)}
         if (wanted := self._format()) is not None:
             found["format"] = wanted

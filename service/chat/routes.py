@@ -14,6 +14,7 @@ from feedback.errors import StoreUnavailable
 from service.callers import caller_of
 from service.chat import attachments, completions, generate, ollama, openai
 from service.chat.asked import Asked, Sender, Voice, checked_conversation
+from service.chat.awaited import Awaited
 from service.chat.delivery import ChatAnswer
 from service.chat.exchange import Exchange
 from service.chat.generate import GenerateVoice
@@ -76,7 +77,7 @@ async def _answered(request: AnyRequest, body: bytes, asked: Asked, voice: Calla
     attachments.check_size(len(body), asked.images, parts.gateway)
     if not asked.messages:
         served = parts.aliases.resolve(asked.model, caller_of(request)).shown
-        return ASGIResponse(body=await preloaded(parts, asked, served), media_type="application/json")
+        return Awaited(functools.partial(preloaded, parts, asked, served))
     with contextlib.ExitStack() as claims:
         once = claims.enter_context(await parts.replays.claim(request, body))
         if once.known is not None:

@@ -191,7 +191,12 @@ class FakeOllama:
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         started.set()
         await self._stop.wait()
+        server = runner.server
         await runner.cleanup()
+        await asyncio.sleep(0.01)
+        if server is not None:
+            await server.shutdown(0.1)  # a connection that was being accepted just then is in nobody's list before now
+            await asyncio.sleep(0)
 
     def _remember(self, handler: Callable[..., Any]) -> Callable[[web.Request], Any]:
         async def remembering(request: web.Request) -> web.StreamResponse:
@@ -281,6 +286,7 @@ class FakeOllama:
         if full_name(name) not in self.library.models:
             raise Refused(404, f'model "{name}" not found, try pulling it first')
         vectors = vectors_of(seen.body)
+        await asyncio.sleep(self.chunk_delay_s)
         if seen.path == "/api/embeddings":
             return web.json_response({"embedding": vectors[0]})
         told = {"total_duration": 1, "load_duration": 1, "prompt_eval_count": 2 * len(vectors)}

@@ -326,9 +326,18 @@ def test_embeddings(gateway, fake, client):
     assert gateway.store.counts()["turns"] == turns
 
 
+def test_a_client_that_leaves_stops_its_embeddings(gateway, fake, monkeypatch):
+    monkeypatch.setattr(fake, "chunk_delay_s", 30)
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{gateway.url}/api/embed", json={"model": "embedder:1.0.0", "input": "x"}, timeout=0.3)
+    seen = next(seen for seen in fake.history if seen.path == "/api/embed")
+    fake.wait(lambda: seen.ended == "left", timeout_s=1)
+
+
 def test_what_there_is(client):
     assert [model.model for model in client.list().models] == ["assistant:latest", "embedder:1.0.0"]
-    assert client.show("assistant").template
+    shown = client.show("assistant")
+    assert shown.template and "FROM assistant" in shown.modelfile and "1.0.0" not in shown.modelfile
     client.chat("assistant", ASK)
     assert "assistant:latest" in [model.model for model in client.ps().models]
     for call in (lambda: client.chat("nosuch", ASK), lambda: client.generate("nosuch", "x"), lambda: client.show("no")):
