@@ -189,10 +189,7 @@ def _error(speech: Speech) -> dict[str, Any]:
 def _content(bodies: tuple[Body, ...], schemas: dict[int, dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for body in bodies:
-        if body.shape is not None:
-            schema = schemas[id(body.shape)]
-        else:
-            schema = LOOSE.get(body.type, {"type": "string"})
+        schema = LOOSE.get(body.type, {"type": "string"}) if body.shape is None else schemas[id(body.shape)]
         found[body.type] = {"schema": schema, **({"example": body.example} if body.example is not None else {})}
     return found
 
