@@ -118,7 +118,8 @@ class Writer:
             self._committing_since = time.monotonic()
             try:
                 self._commit(self._hold(), live)
-                self._trouble = None
+                if self._trouble is not None:
+                    self._look_again()  # a few bytes fitted, which says nothing of the next ones
             except Exception as error:
                 # Whatever it was (the disk, memory, a bug): every future must be answered, the next batch be tried.
                 self._connection.note(error)
