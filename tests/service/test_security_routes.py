@@ -149,7 +149,7 @@ def test_no_spelling_of_a_path_leads_a_user_to_an_operators_route(place):
                 reached.append((case.method, spelling, status))
     assert not reached
     assert fine > 3 * len(operators)  # spellings that do reach it are refused by who asks, not by luck
-    assert not fake.history
+    assert not [seen for seen in fake.history if seen.path != "/api/tags"]  # which the gateway itself looks at
 
 
 def test_an_unknown_path_says_nothing_of_who_asks(place):
