@@ -6,6 +6,8 @@ import httpx
 import msgspec
 import pytest
 from litestar import Litestar
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from feedback.settings import PoolSettings, StoreSettings
 from service.app import create_app
@@ -13,6 +15,7 @@ from service.errors import Failure
 from service.openapi.document import ERROR_SHAPES, document_of, routes_of
 from service.openapi.operations import OPERATIONS
 from service.settings import GatewaySettings
+from tests.fakes.browser import open_browser
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +89,18 @@ def test_the_page_is_whole_and_names_no_other_host(gateway):
 def test_the_document_is_served(gateway):
     answer = httpx.get(f"{gateway.url}/schema/openapi.json")
     assert answer.headers["content-type"] == "application/json" and answer.json()["openapi"] == "3.1.0"
+
+
+def test_a_browser_reads_and_tries_it_and_asks_nobody_else(gateway):
+    with open_browser() as browser:
+        wait = WebDriverWait(browser, 20)
+        browser.get(f"{gateway.url}/schema#/Operation/health")
+        button = wait.until(lambda _: browser.find_element(By.CSS_SELECTOR, ".try-out__btn"))
+        browser.execute_script("arguments[0].click()", button)
+        button = wait.until(lambda _: browser.find_element(By.CSS_SELECTOR, ".execute"))
+        browser.execute_script("arguments[0].click()", button)
+        said = wait.until(lambda _: browser.find_element(By.CSS_SELECTOR, ".live-responses-table .microlight"))
+        assert '"status": "up"' in said.text
+        asked = browser.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
+        assert len(asked) >= 4 and all(one.startswith((gateway.url, "data:")) for one in asked)
+        assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
