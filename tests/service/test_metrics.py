@@ -93,3 +93,22 @@ def test_a_request_costs_microseconds(gateway):
     for _ in range(10_000):
         meters.over(call)
     assert (time.process_time() - began) / 10_000 < 20e-6  # about 1.5 on a calm machine
+
+
+@pytest.mark.parametrize(("public", "status"), [(False, 401), (True, 200)])
+def test_without_a_key_only_where_the_operator_says_so(fake, tmp_path, public, status):
+    with RunningGateway(tmp_path, fake.url, keys="required", metrics_public=public) as guarded:
+        assert httpx.get(f"{guarded.url}/metrics").status_code == status
+        key = (tmp_path / "operator-key").read_text().strip()
+        answer = httpx.get(f"{guarded.url}/metrics", headers={"authorization": f"Bearer {key}"})
+        assert answer.status_code == 200 and "ratchet_active_streams" in answer.text
+
+
+def test_hosts_and_their_failures_are_told(gateway, fake):
+    fake.will_break_after("half")
+    assert httpx.post(f"{gateway.url}/api/chat", json=ASK).status_code == 502
+    found = read(gateway)
+    host = ("host", fake.url)
+    assert found["ratchet_upstream_up", host] == 1 and found["ratchet_upstream_outstanding", host] == 0
+    assert found["ratchet_upstream_failures_total", host, ("kind", "upstream-broke")] == 1
+    assert found["ratchet_turns_total", ("alias", "assistant"), ("status", "cut"), ("version", "1.0.0")] == 1
