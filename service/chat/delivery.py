@@ -205,6 +205,8 @@ class ChatAnswer(ASGIResponse):
         turn = self._became(self._exchange.status)
         if not self._exchange.recorded:
             return _nothing()
+        if self._once is NO_KEY:
+            return self._keeping.add(turn)
         keyed = self._once.row(turn.turn_id, turn.turn_id, beside_the_text(self._exchange.said))
         return self._once.until(self._keeping.add(turn, keyed))
 
