@@ -106,7 +106,7 @@ async def refused(answer: aiohttp.ClientResponse) -> UpstreamRefused:
         said = text
     return UpstreamRefused(
         f"The upstream refused with status {answer.status}: {reason(said)}.",
-        "If it has lost the version, `ratchet promote` it again.",
+        "If it has lost the version, `ratchet promote` it again." if answer.status == 404 else "Its log may say more.",
         status=answer.status,
     )
 

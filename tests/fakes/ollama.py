@@ -87,6 +87,7 @@ class FakeOllama:
         self.history: list[Seen] = []
         self.url = ""
         self._port = port
+        self._transports: set[asyncio.Transport] = set()
         self._scripts: collections.deque[Script] = collections.deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -191,17 +192,17 @@ class FakeOllama:
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         started.set()
         await self._stop.wait()
-        server = runner.server
         await runner.cleanup()
+        for transport in self._transports:
+            transport.abort()  # one whose last answer was being sent just then is in nobody's list any more
         await asyncio.sleep(0.01)
-        if server is not None:
-            await server.shutdown(0.1)  # a connection that was being accepted just then is in nobody's list before now
-            await asyncio.sleep(0)
 
     def _remember(self, handler: Callable[..., Any]) -> Callable[[web.Request], Any]:
         async def remembering(request: web.Request) -> web.StreamResponse:
             seen = Seen(request.method, request.path, {}, dict(request.headers), time.monotonic())
             self.history.append(seen)
+            if request.transport is not None:
+                self._transports.add(request.transport)
             try:
                 if "blobs" not in request.path and request.can_read_body:
                     seen.body = json_of(await request.text())

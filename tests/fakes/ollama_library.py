@@ -112,6 +112,8 @@ class Library:
     def create(self, body: dict[str, Any]) -> list[str]:
         """Make a model; returns the status lines. Raises Refused, whose status a streamed answer hides."""
         name = str(body.get("model") or body.get("name") or "")
+        if not isinstance(body.get("from") or "", str) or not isinstance(body.get("files") or {}, dict):
+            raise Refused(400, "json: cannot unmarshal into Go struct field CreateRequest")
         if not NAME.match(name):
             raise Refused(400, "invalid model name")
         quantise = str(body.get("quantize") or "")

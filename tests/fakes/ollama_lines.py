@@ -49,6 +49,8 @@ def vectors_of(body: dict[str, Any]) -> list[list[float]]:
         raise Refused(501, "This server does not support embeddings. Start it with `--embeddings`")
     given = body.get("input", body.get("prompt"))
     texts = given if isinstance(given, list) else [given]
-    size = int(body.get("dimensions") or 4)
+    size = body.get("dimensions") or 4
+    if not isinstance(size, int):
+        raise Refused(400, "json: cannot unmarshal into Go struct field EmbedRequest.dimensions of type int")
     digests = [hashlib.sha256(str(text).encode()).digest() for text in texts]
     return [[digest[number % 32] / 256 for number in range(size)] for digest in digests]
