@@ -44,7 +44,7 @@ from feedback.store.removal import (
     verdicts_of,
     written_into,
 )
-from feedback.store.rewrite import copy_living, drop_fresh, fresh_file, take_place
+from feedback.store.rewrite import copy_living, drop_fresh, drop_leftovers, fresh_file, take_place
 from feedback.store.session import Write
 from feedback.store.tables import ANNOTATIONS, KEYED, KEYS, RATINGS, REVOCATIONS, TURNS, Kind, Table
 from feedback.store.writer import Writer, unknown_turn
@@ -73,7 +73,7 @@ class Store:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         connection = Connection(settings.data_dir.resolve() / FILE_NAME, settings)
         try:
-            drop_fresh(fresh_file(connection))
+            drop_leftovers(connection)
             with connection.cursor() as cursor:
                 migrate(cursor, connection.file, migrations)
             return cls(connection, settings)

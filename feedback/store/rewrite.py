@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -32,6 +33,12 @@ READERS_PATIENCE_S = 2.0
 def fresh_file(connection: Connection) -> Path:
     """Where the fresh file is made; always the same name, so that what a kill left behind is written over."""
     return connection.file.with_name(f".{connection.file.name}.fresh")
+
+
+def drop_leftovers(connection: Connection) -> None:
+    """Remove what a kill left beside the file: a fresh one, and what queries had put aside. Right after opening."""
+    drop_fresh(fresh_file(connection))
+    shutil.rmtree(f"{connection.file}.tmp", ignore_errors=True)
 
 
 def drop_fresh(file: Path) -> None:

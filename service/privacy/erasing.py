@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -190,14 +191,23 @@ def _no_cycle(journal_dir: Path, erasure_id: str) -> Iterator[None]:
     """Hold the lock that a cycle holds (`learner.cycle`): none begins meanwhile. Raises Waiting where one runs."""
     journal_dir.mkdir(parents=True, exist_ok=True)
     with (journal_dir / "cycle.lock").open("a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Waiting("the end of the cycle that runs, which reads snapshots") from None
+        if not _locked(file):
+            raise Waiting("the end of the cycle that runs, which reads snapshots")
         file.truncate(0)
         file.write(msgspec.json.encode({"pid": os.getpid(), "cycle": erasure_id}))
         file.flush()
         yield
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Whether the lock was had, within a second: the daemon, which only looks whether a cycle runs, holds it for an
+    instant."""
+    for _ in range(20):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _gone(turn: Doomed) -> Gone:

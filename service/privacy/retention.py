@@ -88,7 +88,8 @@ async def _keep_house(stop: asyncio.Event, store: Store, eraser: Eraser, data_di
                 await asyncio.to_thread(store.remove_keyed, now() - KEPT)
                 await asyncio.to_thread(_mark_late, data_dir)
                 removed = await asyncio.to_thread(expire, store, eraser, data_dir, days)
-                log.info("expired", extra={"fields": {"turns": removed}})
+                if removed:
+                    log.info("expired", extra={"fields": {"turns": removed}})
                 expire_at = clock() + DAY_S
         except (RatchetError, OSError) as error:
             log.error("housekeeping-failed", extra={"fields": {"reason": getattr(error, "code", "disk")}})

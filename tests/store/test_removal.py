@@ -140,6 +140,16 @@ def test_a_reader_that_stays_keeps_the_old_file_and_is_not_disturbed(store: Stor
     assert store.counts()["turns"] == 301
 
 
+def test_what_a_kill_left_beside_the_file_is_removed_at_the_next_start(settings: StoreSettings):
+    Store.open(settings).close()
+    for name in (".ratchet.duckdb.fresh", "ratchet.duckdb.tmp/spilt"):
+        file = settings.data_dir / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(SECRETS[0])
+    Store.open(settings).close()
+    assert [file.name for file in settings.data_dir.iterdir()] == ["ratchet.duckdb"]
+
+
 @pytest.mark.parametrize("whose", [Whose(), Whose(subject="a", turn="b")])
 def test_exactly_one_says_whose(whose: Whose):
     with pytest.raises(InvalidInput):
