@@ -192,7 +192,11 @@ class FakeOllama:
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         started.set()
         await self._stop.wait()
+        server = runner.server
         await runner.cleanup()
+        await asyncio.sleep(0.02)
+        if server is not None:
+            await server.shutdown(0)  # a connection that was on its way in is in no list before now
         for transport in self._transports:
             transport.abort()  # one whose last answer was being sent just then is in nobody's list any more
         await asyncio.sleep(0.01)

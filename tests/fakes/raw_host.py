@@ -79,6 +79,7 @@ class RawHost:
         self.written = 0
         """Bytes of endless lines that were taken off it, about."""
         self._loop = asyncio.new_event_loop()
+        self._writers: list[Writer] = []
         self._up = threading.Event()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="raw-host", daemon=True)
@@ -106,9 +107,13 @@ class RawHost:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await task
-        await asyncio.sleep(0.01)  # the last transports close in the loop's next rounds
+        await asyncio.sleep(0.02)  # a connection may be on its way in
+        for writer in self._writers:
+            writer.transport.abort()  # whatever was not taken off it
+        await asyncio.sleep(0.01)  # they close in the loop's next rounds
 
     async def _answer(self, reader: asyncio.StreamReader, writer: Writer) -> None:
+        self._writers.append(writer)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             for line in head.splitlines():
