@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ from service.settings import GatewaySettings
 FOLDER = "attachments"
 KINDS = "PNG, JPEG, WebP or GIF"
 DATA_URI = ";base64,"
+_WRITING = threading.Lock()
+"""Two requests with one image would write into one part file."""
 
 
 class Attachment(NamedTuple):
@@ -86,14 +89,12 @@ def decoded(images: Sequence[str]) -> list[Attachment]:
 def keep(data_dir: Path, attachments: Sequence[Attachment]) -> None:
     """Write each image that is not there yet; all are durable when it returns. Raises OSError."""
     folder = data_dir / FOLDER
-    present = False
-    for one in {attachment.sha256: attachment for attachment in attachments}.values():
-        if (folder / one.sha256).exists():
-            present = True  # its bytes are on the disk since before it had its name
-        else:
-            replace_file(folder / one.sha256, one.data)
-    if present:
-        sync_folder(folder)
+    with _WRITING:
+        for one in {attachment.sha256: attachment for attachment in attachments}.values():
+            if (folder / one.sha256).exists():
+                sync_folder(folder)  # its bytes are on the disk since before it had its name; the name may not be
+            else:
+                replace_file(folder / one.sha256, one.data)
 
 
 def is_image(data: bytes) -> bool:

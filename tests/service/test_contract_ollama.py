@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -168,6 +169,17 @@ def test_images_go_on_as_they_came_and_are_kept_once(gateway, fake, client):
     assert (gateway.data_dir / "attachments" / digest).read_bytes() == PNG
     admission = admit(Candidate(turn, [], []), PoolSettings(min_tokens=1), now())
     assert "out:attachments" in admission.reasons
+
+
+async def test_one_image_in_many_requests_at_once_is_one_file(gateway):
+    picture = PNG + b"at once" * 100_000
+    body = {"model": "assistant", "stream": False}
+    body["messages"] = [{"role": "user", "content": "x", "images": [base64.b64encode(picture).decode()]}]
+    async with httpx.AsyncClient(timeout=30) as client:
+        answers = await asyncio.gather(*(client.post(f"{gateway.url}/api/chat", json=body) for _ in range(12)))
+    assert {answer.status_code for answer in answers} == {200}
+    kept = gateway.data_dir / "attachments" / hashlib.sha256(picture).hexdigest()
+    assert kept.read_bytes() == picture and not list(kept.parent.glob(".*"))
 
 
 @pytest.mark.parametrize(
