@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import threading
@@ -28,6 +29,9 @@ from service.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 
+SEND_BUFFER_BYTES = 64 * 1024
+"""What the kernel may hold for a client that doesn't read, instead of megabytes: a thousand of them stop their models
+soon, and cost what their text so far costs."""
 GARBAGE_THRESHOLDS = (10_000, 20, 20)
 """As `gc.set_threshold` takes them."""
 
@@ -44,6 +48,8 @@ class GatewayServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            for listening in self.servers[0].sockets:
+                _limit_kernel_buffer(listening.fileno())
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             log.info("ready", extra={"fields": {"url": self.url}})
@@ -115,6 +121,12 @@ def serve(server: GatewayServer, gateway: GatewaySettings) -> None:
         f"The gateway can't listen on {gateway.host}:{gateway.port}.",
         "Is the port taken? Name another, or 0 for a free one.",
     )
+
+
+def _limit_kernel_buffer(listening: int) -> None:
+    """Every connection that is accepted there inherits it."""
+    with socket.socket(fileno=os.dup(listening)) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
 
 def _look_for_garbage_seldom() -> None:

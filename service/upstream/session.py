@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
 from collections.abc import AsyncIterable
 from typing import Any, Self
 
@@ -23,6 +24,10 @@ from service.upstream.host import Host
 HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "ratchet-gateway"}
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 """Largest answer that is read whole: embeddings, or what is known of a large model."""
+READ_AHEAD_BYTES = 16 * 1024
+"""Of an answer; twice as much may wait for a client that doesn't read before the host is made to wait."""
+KERNEL_READ_AHEAD_BYTES = 64 * 1024
+"""The same of the kernel, which would take up to 32 MiB for each."""
 LARGE_BYTES = 1024 * 1024
 """A body of so many bytes, with images, is written in pieces: aiohttp would hold up the loop with the whole."""
 
@@ -36,8 +41,8 @@ class Session:
         self._anew: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._kept = self._opened(aiohttp.TCPConnector(limit=0))
-        self._anew = self._opened(aiohttp.TCPConnector(limit=0, force_close=True))
+        self._kept = self._opened(aiohttp.TCPConnector(limit=0, socket_factory=_socket))
+        self._anew = self._opened(aiohttp.TCPConnector(limit=0, socket_factory=_socket, force_close=True))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -91,15 +96,23 @@ class Session:
         """
         assert self._kept is not None, "the upstream is used outside its `async with`"
         try:
-            return await self._kept.request(
-                method, host.url + path, headers=headers, data=data, allow_redirects=False
-            )
+            return await self._kept.request(method, host.url + path, headers=headers, data=data, allow_redirects=False)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise faults.translated(error, host.name) from error
 
     def _opened(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s)
-        return aiohttp.ClientSession(connector=connector, timeout=timeout, headers=HEADERS, auto_decompress=False)
+        return aiohttp.ClientSession(
+            connector=connector, timeout=timeout, headers=HEADERS, auto_decompress=False, trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=READ_AHEAD_BYTES,
+        )  # fmt: skip
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_READ_AHEAD_BYTES)
+    return made
 
 
 def _died_unnoticed(error: Exception) -> bool:
