@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from pathlib import Path
 
 import duckdb
@@ -15,6 +17,7 @@ from feedback.store.database import Store
 from feedback.store.removal import Whose
 from feedback.turns import Message
 from tests.fakes.rows import a_rating, a_turn, an_annotation
+from tests.store.test_durability import acknowledged, start
 
 SECRETS = ("GEHEIM-ascii-7291", "秘密的句子七二九一")
 
@@ -154,3 +157,26 @@ def test_what_a_kill_left_beside_the_file_is_removed_at_the_next_start(settings:
 def test_exactly_one_says_whose(whose: Whose):
     with pytest.raises(InvalidInput):
         _ = whose.kind
+
+
+def test_no_acknowledged_row_is_lost_in_kills_while_the_file_is_written_anew(tmp_path: Path):
+    data_dir, printed = tmp_path / "data", tmp_path / "acknowledged"
+    chance = random.Random(4)
+    for _ in range(10):
+        size = printed.stat().st_size if printed.exists() else 0
+        with printed.open("ab") as out:
+            child = start("compacting_child.py", str(data_dir), stdout=out)
+        deadline = time.monotonic() + 30
+        while printed.stat().st_size == size and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0.1, 0.5))
+        child.kill()
+        child.wait(10)
+        assert printed.stat().st_size > size, "the child wrote nothing"
+        store = Store.open(StoreSettings(data_dir=data_dir))
+        with store.reader() as cursor:
+            rows = cursor.execute("SELECT turn_id FROM turns UNION ALL SELECT rating_id FROM ratings").fetchall()
+        store.close()
+        stored = [item_id for (item_id,) in rows]
+        assert acknowledged(printed) <= set(stored)
+        assert len(stored) == len(set(stored)), "a row is there twice"
