@@ -29,7 +29,7 @@ from service.upstream.host import full_name
 
 log = logging.getLogger(__name__)
 
-MODEL_NAME = re.compile(r"[a-z0-9._-]{1,100}(/[a-z0-9._-]{1,100}){0,3}:[a-z0-9._-]{1,100}")
+MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}(/[a-z0-9][a-z0-9._-]{0,99}){0,3}:[a-z0-9_][a-z0-9._-]{0,99}")
 OLLAMAS_OWN = ("registry.ollama.ai/", "library/")
 """Beginnings that Ollama adds to a name by itself: `library/assistant:1.0.0` is `assistant:1.0.0` to it."""
 NAMES_LISTED = 30
