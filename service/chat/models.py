@@ -69,9 +69,10 @@ async def models(request: AnyRequest) -> dict[str, Any]:
     return {"object": "list", "data": [_model(one) for one in _targets(parts_of(request), caller_of(request))]}
 
 
-@get("/v1/models/{name:str}", summary="One model, in OpenAI's dialect", allow="user")
+@get("/v1/models/{name:path}", summary="One model, in OpenAI's dialect", allow="user")
 async def model(request: AnyRequest, name: FromPath[str]) -> dict[str, Any]:
-    """Who answers to a name."""
+    """Who answers to a name, which may have slashes in it."""
+    name = name.removeprefix("/")
     target = parts_of(request).aliases.resolve(name, caller_of(request))
     return {**_model(target), "id": name}
 

@@ -23,7 +23,7 @@ WITH_USAGE = {"stream": True, "stream_options": {"include_usage": True}}
 
 @pytest.fixture(scope="module")
 def fake():
-    with FakeOllama(models=["assistant:1.0.0", "embedder:1.0.0"]) as server:
+    with FakeOllama(models=["assistant:1.0.0", "embedder:1.0.0", "hub/people/small:q4"]) as server:
         yield server
 
 
@@ -31,7 +31,7 @@ def fake():
 def gateway(fake, tmp_path_factory):
     words = tmp_path_factory.mktemp("words")
     (words / "list.jsonl").write_text(LIST, "utf-8")
-    more = {"words_dir": str(words), "allowed_models": ["embedder:*"]}
+    more = {"words_dir": str(words), "allowed_models": ["embedder:*", "hub/*"]}
     with RunningGateway(tmp_path_factory.mktemp("data"), fake.url, **PATIENCE, **more) as running:
         yield running
 
@@ -193,8 +193,9 @@ def test_embeddings_as_numbers_and_as_base64(gateway, fake, client):
 
 
 def test_models(client):
-    assert [model.id for model in client.models.list()] == ["assistant", "embedder:1.0.0"]
+    assert [model.id for model in client.models.list()] == ["assistant", "embedder:1.0.0", "hub/people/small:q4"]
     assert client.models.retrieve("assistant").object == "model"
+    assert client.models.retrieve("hub/people/small:q4").id == "hub/people/small:q4"
     for call in (lambda: client.models.retrieve("nosuch"), lambda: client.completions.create(model="no", prompt="x")):
         with pytest.raises(openai.NotFoundError) as refused:
             call()
