@@ -102,13 +102,20 @@ def site_of(tables: LearnerTables, upstream: Upstream) -> Site:
     data_dir = tables.store.data_dir
     return Site(
         model=tables.learner.alias, registry=Registry(data_dir / "registry"), upstream=upstream, data_dir=data_dir,
-        settings=tables.learner,
+        settings=tables.learner, mirrors=mirrors_of(tables.learner),
     )  # fmt: skip
 
 
 def upstream_of(settings: LearnerSettings) -> Upstream:
     """The upstream by the settings; its longest silence is that of loading a model."""
     return Upstream(settings.upstream_url, timeout_s=settings.warm_timeout_s)
+
+
+def mirrors_of(settings: LearnerSettings) -> list[str]:
+    """The URLs of the other hosts that versions are put on."""
+    others = dict.fromkeys(url.rstrip("/") for url in settings.upstream_urls)
+    others.pop(settings.upstream_url.rstrip("/"), None)
+    return list(others)
 
 
 def real_parts(tables: LearnerTables) -> Parts:

@@ -50,7 +50,8 @@ def run_up(path: Path | None, settings: Settings) -> int:
 def start_all(path: Path | None, settings: Settings, fleet: Fleet, say: Say) -> str:
     """Start engine (where needed), bootstrap, gateway, learner; returns the gateway's URL."""
     logs = settings.store.data_dir / "logs"
-    if not ollama_answers(settings.gateway.upstream_url):
+    # Several hosts are somebody's own: the engine stands in for one on this machine, never for a cluster that is down.
+    if not settings.gateway.upstream_urls and not ollama_answers(settings.gateway.upstream_url):
         say(f"No Ollama answers at {settings.gateway.upstream_url}: starting the embedded engine there.")
         _start_engine(path, settings, fleet, logs)
     from service.cli.learning import bootstrap_alias
