@@ -50,7 +50,7 @@ def vectors_of(body: dict[str, Any]) -> list[list[float]]:
     given = body.get("input", body.get("prompt"))
     texts = given if isinstance(given, list) else [given]
     size = body.get("dimensions") or 4
-    if not isinstance(size, int):
+    if not isinstance(size, int) or abs(size) >= 2**63:
         raise Refused(400, "json: cannot unmarshal into Go struct field EmbedRequest.dimensions of type int")
     digests = [hashlib.sha256(str(text).encode()).digest() for text in texts]
-    return [[digest[number % 32] / 256 for number in range(size)] for digest in digests]
+    return [[digest[number % 32] / 256 for number in range(min(size, 768) if size > 0 else 4)] for digest in digests]
