@@ -24,6 +24,7 @@ from feedback.turns import Turn
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 Row = tuple[Any, ...]
+EMPTY: dict[type, str] = {list: "[]", dict: "{}"}
 
 
 class Table(Generic[Kind]):
@@ -45,7 +46,18 @@ class Table(Generic[Kind]):
 
     def row(self, item: Kind) -> Row:
         """The item as a row, in the order of `columns`. Raises InvalidInput for what would not come back unchanged."""
-        return tuple(self._cell(name, getattr(item, name)) for name in self.columns)
+        row: list[Any] = []
+        for name in self.columns:
+            value = getattr(item, name)
+            kind = type(value)
+            if name in self._decoders:
+                empty = None if value else EMPTY.get(kind)
+                row.append(self._json(name, value) if empty is None else empty)
+            elif kind is str and value.isascii():  # most cells: told in no time, and there is nothing to check
+                row.append(value)
+            else:
+                row.append(self._cell(name, value))
+        return tuple(row)
 
     def item(self, row: Row) -> Kind:
         """The item that a row of `select` holds."""
@@ -59,8 +71,6 @@ class Table(Generic[Kind]):
         return self.kind(**values)
 
     def _cell(self, name: str, value: Any) -> Any:
-        if name in self._decoders:
-            return self._json(name, value)
         if isinstance(value, str):
             return _utf8(name, value)
         return _utc(name, value) if isinstance(value, dt.datetime) else value

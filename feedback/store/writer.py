@@ -1,7 +1,9 @@
 """The one thread that writes, and how it makes many writes durable with one fsync.
 
-Group commit with a window of 0: the writer takes whatever has queued up, commits it as one transaction, and what
-arrives during that commit's fsync is the next batch. Nobody waits for a batch to fill, and a lone write pays one fsync.
+Group commit: the writer takes whatever has queued up, commits it as one transaction, and what arrives during that
+commit's fsync is the next batch. A lone write pays one fsync and waits for nobody. Where several came together, the
+next batch is given up to 12 ms to fill: a statement costs DuckDB 1 to 2 ms of CPU whatever it carries, more than the
+rest of a chat where it carries one turn.
 
 A future is resolved only after its COMMIT is on disk. The writer must outlive everything that a client can do: a
 cancelled future, a row that DuckDB refuses, a disk that fails for a while. A bad row fails its own future only: the
@@ -39,6 +41,10 @@ BATCH_CHARACTERS = 16 * 1024 * 1024
 """Most text in one transaction, in characters: what DuckDB holds in memory until the commit."""
 RECENT_IDS = 16_384
 """How many of the newest ids are remembered: most ratings follow their turn soon, and need no look-up then."""
+GATHER_S = 0.012
+"""While several clients write at a time, a commit waits for more of them, at most for so long."""
+QUIET = 3
+"""And no longer once none has come for so many times as long as they are apart."""
 PROBE_S = 1.0
 """Seconds between looks whether a disk that failed takes writes again."""
 STALL_S = 10.0
@@ -60,6 +66,11 @@ class Writer:
         self._gate = threading.Lock()
         self._closed = False
         self._recent: dict[str, None] = {}
+        self._busy = False
+        """Whether writes come thick enough for several to have waited together."""
+        self._batched_at = time.monotonic()
+        self._apart_s = 0.0
+        """How far apart writes came of late, on average."""
         self._trouble: StoreUnavailable | None = None
         self._committing_since: float | None = None
         self.on_commit: Callable[[int, float], None] | None = None
@@ -166,6 +177,8 @@ class Writer:
         first, self._act_next = self._act_next or self._first(), None
         if first is None or isinstance(first, Act):
             return first
+        if self._busy:
+            self._gather()
         batch, characters = [first], first.characters
         with contextlib.suppress(queue.Empty):
             while len(batch) < BATCH_ROWS and characters < BATCH_CHARACTERS:
@@ -178,7 +191,20 @@ class Writer:
                     break
                 batch.append(write)
                 characters += write.characters
+        now = time.monotonic()
+        self._apart_s, self._batched_at = (now - self._batched_at) / len(batch), now
+        self._busy = len(batch) > 1
         return batch
+
+    def _gather(self) -> None:
+        """Let more writes come, as long as they do: a commit costs as much CPU for fifty as for one."""
+        began = time.monotonic()
+        quiet_s = min(QUIET * self._apart_s, GATHER_S / 3)
+        while time.monotonic() - began < GATHER_S:
+            waiting = self._queue.qsize()
+            time.sleep(quiet_s)
+            if self._queue.qsize() == waiting:
+                return
 
     def _first(self) -> Write | Act | None:
         while self._trouble is not None:

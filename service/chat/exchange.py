@@ -110,7 +110,7 @@ class Exchange:
         if self._first_token_ms is None:
             self._first_token_ms = self._elapsed_ms()
         piece = Piece(tool_calls=[], logprobs=[])
-        for chunk in chunks:
+        for chunk in _joined(chunks):
             message = chunk.message
             text, thinking = message.content or chunk.response, message.thinking or chunk.thinking
             if self._heard is not None:
@@ -230,3 +230,23 @@ class Exchange:
 
     def _elapsed_ms(self) -> float:
         return (time.perf_counter() - self._began) * 1000
+
+
+def _joined(chunks: list[Chunk]) -> list[Chunk]:
+    """The same with neighbours of mere text as one, where many came at once: a filter's cost is by the piece."""
+    if len(chunks) < 3:
+        return chunks
+    found: list[Chunk] = []
+    texts: list[str] = []
+    for chunk in chunks:
+        said = chunk.message
+        if not (chunk.done or chunk.logprobs or said.thinking or said.tool_calls or chunk.thinking or chunk.tool_calls):
+            texts.append(said.content or chunk.response)
+            continue
+        if texts:
+            found.append(Chunk(response="".join(texts)))
+            texts = []
+        found.append(chunk)
+    if texts:
+        found.append(Chunk(response="".join(texts)))
+    return found
