@@ -109,9 +109,7 @@ def _ours(
     errors: tuple[int, ...] = (),
     **more: Any,
 ) -> Operation:
-    return Operation(
-        tag=tag, body=body, answers={status: (Body(shape=shape, example=example),)}, errors=errors, **more
-    )
+    return Operation(tag=tag, body=body, answers={status: (Body(shape=shape, example=example),)}, errors=errors, **more)
 
 
 HELLO = {"model": "assistant", "messages": [{"role": "user", "content": "When do you open?"}]}

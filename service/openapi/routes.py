@@ -66,9 +66,7 @@ async def schema_json(request: AnyRequest) -> Response[bytes]:
 async def schema_file(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
     """Script, style, licences."""
     if name not in ASSETS:
-        raise UnknownRoute(
-            "There is nothing at this path.", "GET /schema is the page."
-        )
+        raise UnknownRoute("There is nothing at this path.", "GET /schema is the page.")
     data = _packed(name)
     headers = {**HEADERS, "vary": "accept-encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
