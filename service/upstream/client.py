@@ -23,6 +23,9 @@ from service.upstream.session import Session
 
 Result = TypeVar("Result")
 
+LAST_LOOK_S = 1.0
+"""How long a look that is under way at the end may take."""
+
 
 class Upstream:
     """The session to the upstream. Open it inside the loop that serves."""
@@ -43,9 +46,9 @@ class Upstream:
 
     async def __aexit__(self, *_: object) -> None:
         if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            self.looks.stop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._watch, LAST_LOOK_S)
         await self.session.__aexit__()
 
     @property

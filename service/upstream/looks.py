@@ -42,20 +42,23 @@ class Looks:
         self._misses: dict[Host, int] = {}
         self._looked_at = float("-inf")
         self._sooner = asyncio.Event()
+        self._end = asyncio.Event()
         self._looking = asyncio.Lock()
 
     async def watch(self) -> None:
-        """Look for ever."""
-        while True:
+        """Look until `stop`."""
+        while not self._end.is_set():
             await self.look()
-            self._sooner.clear()
-            wait_s = self._check_s if all(host.up for host in self._hosts) else min(DOWN_CHECK_S, self._check_s)
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._sooner.wait()
-            except TimeoutError:
-                continue
-            await asyncio.sleep(min(DOWN_CHECK_S, self._check_s))
+            if not all(host.up for host in self._hosts):
+                await _happened(self._end, min(DOWN_CHECK_S, self._check_s))
+            elif await _happened(self._sooner, self._check_s):
+                self._sooner.clear()
+                await _happened(self._end, min(DOWN_CHECK_S, self._check_s))
+
+    def stop(self) -> None:
+        """Have `watch` end after the look under way: one cancelled in the middle of connecting leaves a socket open."""
+        self._end.set()
+        self._sooner.set()
 
     async def look(self) -> None:
         """Look at every host now."""
@@ -74,6 +77,7 @@ class Looks:
 
     def went_down(self, host: Host) -> None:
         """A request found nobody there: others go elsewhere until a look finds it up again."""
+        host.answered = False
         if host.up:
             host.up = False
             log.warning("upstream-down", extra={"fields": {"host": host.name}})
@@ -92,3 +96,12 @@ class Looks:
         if not host.up:
             log.info("upstream-up", extra={"fields": {"host": host.name, "models": len(models)}})
         host.seen(models)
+
+
+async def _happened(event: asyncio.Event, within_s: float) -> bool:
+    """Wait for an event; False where it did not come in time."""
+    try:
+        async with asyncio.timeout(within_s):
+            return await event.wait()
+    except TimeoutError:
+        return False
