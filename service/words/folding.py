@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from service.words.characters import changed_outside_ranges, folds, is_noise
+from service.words.characters import changed_outside_ranges, folds, is_invisible, is_noise
 from service.words.rules import Folding
 
 Codes = npt.NDArray[np.uint32]
@@ -136,8 +136,9 @@ class FoldTable:
         table[0xD800:0xE000] = table[_SEVERAL] = ord(NOTHING)
         table[0xFFFE::0x10000] = table[0xFFFF::0x10000] = ord(NOTHING)
         for code in self._changing():
-            folded = self.fold(chr(code))
+            folded = self._fold(chr(code))  # none of the 90,000 is kept beside the table: that would be 20 MiB
             table[code] = ord(folded) if len(folded) == 1 else _SEVERAL if folded else _DROPPED
+        is_invisible.cache_clear()  # of every character there is: another 15 MiB
         return table
 
     def _changing(self) -> list[int]:
