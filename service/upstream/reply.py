@@ -98,12 +98,13 @@ class UpstreamReply:
     async def finish(self) -> None:
         """The last chunk was read: take the end of the body too, so that the connection may serve again."""
         self._place.well()
-        try:
-            async with asyncio.timeout(END_OF_BODY_S):
-                while await self._answer.content.readany():
-                    pass
-        except (TimeoutError, aiohttp.ClientError):
-            self._answer.close()
+        if not self._answer.content.at_eof():  # nearly always it came with the last line
+            try:
+                async with asyncio.timeout(END_OF_BODY_S):
+                    while await self._answer.content.readany():
+                        pass
+            except (TimeoutError, aiohttp.ClientError):
+                self._answer.close()
         self._place.give()
 
     def close(self) -> None:
