@@ -14,7 +14,7 @@ import psutil
 from tests.fakes.gateway import set_alias
 from tests.fakes.gateway_process import GatewayProcess
 from tests.fakes.ollama import FakeOllama
-from tests.soak.checks import slope, stored
+from tests.soak.checks import rise, stored
 from tests.soak.gateway import run
 
 READERS = 60
@@ -108,5 +108,6 @@ def test_a_little_soak_loses_nothing(tmp_path):
     assert memory
 
 
-def test_slope_is_what_the_values_rise_by():
-    assert slope([3.0, 5.0, 7.0]) == 2.0 and slope([4.0] * 5) == 0.0 and slope([1.0]) == 0.0
+def test_a_rise_is_seen_and_a_sawtooth_is_none():
+    assert rise([5.0, 9.0, 5.0, 9.0, 5.0, 9.0]) == 0.0 and rise([9.0]) == 0.0
+    assert rise([5.0, 9.0, 6.0, 9.0, 8.0, 9.0]) == 2.0
