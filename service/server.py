@@ -60,11 +60,13 @@ def run_gateway(
     """
     logs.set_up(gateway.log_level)
     server = make_server(gateway, store, pool, ready)
+    gc.collect()
+    gc.freeze()  # what is there from the start stays: to look through it for garbage would cost replies 60 ms each time
     try:
         with _stopped_quietly():
             serve(server, gateway)
     finally:
-        gc.unfreeze()  # what a large word list froze; or libraries that count their objects at the end miss some
+        gc.unfreeze()  # or libraries that count their objects at the end miss some
 
 
 def make_server(
