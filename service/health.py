@@ -57,6 +57,7 @@ def _health(result: str | BaseException | None) -> PartHealth:
 
 async def _check_store(parts: Parts) -> str:
     """It can be read, and takes writes; where it doesn't, and chats go on all the same, that is told."""
+
     def read() -> None:
         with parts.store.reader() as cursor:
             cursor.execute("SELECT 1").fetchall()
