@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -75,6 +76,7 @@ class AliasBook:
     ) -> None:
         """`upstream_tags` says which models the upstream has, as far as known; nothing known: any may be there."""
         self.path = path
+        self._file_name = str(path)
         self._settings = settings or GatewaySettings()
         self._upstream_tags = upstream_tags
         self._patterns = [full_pattern(pattern) for pattern in self._settings.allowed_models]
@@ -166,7 +168,7 @@ class AliasBook:
 
     def _stat(self) -> tuple[int, int, int] | None:
         try:
-            stat = self.path.stat()
+            stat = os.stat(self._file_name)  # once a request: pathlib would cost as much as the system does
         except FileNotFoundError:
             return None
         return stat.st_mtime_ns, stat.st_ino, stat.st_size

@@ -3,13 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from feedback.errors import StoreBusy
 
 LONGEST_S = 30.0
 """How long a request waits for its commit."""
+
+
+class Wakings:
+    """Waits of one event loop whose commits are through. A commit ends many waits: one call wakes the loop for all."""
+
+    latest: ClassVar[Self | None] = None
+    """Of the loop that waited last; a gateway has one."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._over: collections.deque[asyncio.Future[None]] = collections.deque()
+        self._called = False
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> Self:
+        """A loop's."""
+        if cls.latest is None or cls.latest._loop is not loop:
+            cls.latest = cls(loop)
+        return cls.latest
+
+    def add(self, waiting: asyncio.Future[None]) -> None:
+        """From the writer's thread, or any other."""
+        self._over.append(waiting)
+        if not self._called and not self._loop.is_closed():
+            self._called = True
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._called = False  # first: what is added from here on calls anew
+        while self._over:
+            waiting = self._over.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
 
 
 async def committed(stored: Future[Any]) -> None:
@@ -20,22 +54,18 @@ async def committed(stored: Future[Any]) -> None:
     if not stored.done():
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[None] = loop.create_future()
-
-        def tell(_: Future[Any]) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_wake, waiting)
-
-        stored.add_done_callback(tell)
+        wakings = Wakings.of(loop)
+        stored.add_done_callback(lambda _: wakings.add(waiting))
+        alarm = loop.call_later(LONGEST_S, _give_up, waiting)
         try:
-            async with asyncio.timeout(LONGEST_S):
-                await waiting
-        except TimeoutError as error:
-            raise StoreBusy(
-                f"The disk has not taken the write in {LONGEST_S:g} s.", "Look for it before you try again."
-            ) from error
+            await waiting
+        finally:
+            alarm.cancel()
     stored.result()
 
 
-def _wake(waiting: asyncio.Future[None]) -> None:
+def _give_up(waiting: asyncio.Future[None]) -> None:
     if not waiting.done():
-        waiting.set_result(None)
+        waiting.set_exception(
+            StoreBusy(f"The disk has not taken the write in {LONGEST_S:g} s.", "Look for it before you try again.")
+        )

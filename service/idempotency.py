@@ -26,6 +26,7 @@ from service.callers import caller_of
 
 AnyRequest = Request[Any, Any, Any]
 HEADER = "idempotency-key"
+RAW_HEADER = HEADER.encode()
 REPLAYED = {"Idempotency-Replayed": "true"}
 """Headers of an answer that is given again."""
 KEY_LIMIT = 255
@@ -62,6 +63,10 @@ class Once:
             self._handed_on = True
             stored.add_done_callback(lambda _: self._release())
         return stored
+
+    def let_go(self) -> None:
+        """It will not be answered: another attempt may begin."""
+        self.__exit__(None, None, None)
 
     def _release(self) -> None:
         self._under_way.pop(self._key_hash, None)
@@ -106,15 +111,20 @@ class Replays:
             if known is not None:
                 _same(known.request_hash, request_hash)
         except BaseException:  # a request that is cancelled, too, must not keep the key
-            once.__exit__(None, None, None)
+            once.let_go()
             raise
         if known is not None:
-            once.__exit__(None, None, None)
+            once.let_go()
             once.known = known
         return once
 
 
 NO_KEY = Once({}, "", "")
+
+
+def has_key(request: AnyRequest) -> bool:
+    """Whether it came with one."""
+    return any(name == RAW_HEADER for name, _ in request.scope["headers"])
 
 
 def _same(known: str, asked: str) -> None:

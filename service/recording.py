@@ -12,7 +12,7 @@ from service.callers import Caller
 from service.chat.asked import Asked
 from service.settings import GatewaySettings
 
-STORE_HEADER = "x-store"
+STORE_HEADER = b"x-store"
 
 
 def recorded(asked: Asked, caller: Caller, alias_name: str, settings: GatewaySettings) -> bool:

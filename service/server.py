@@ -24,8 +24,10 @@ from feedback.settings import PoolSettings, StoreSettings
 from service import logs
 from service.app import create_app
 from service.calls import Calls
+from service.hangups import Protocol
 from service.keys.hosts import keys_required
 from service.settings import GatewaySettings
+from service.short_way import ShortWay
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +94,11 @@ def make_server(
     keys_required(gateway)  # or it may not listen there at all
     app = create_app(gateway, store, pool)
     config = uvicorn.Config(
-        Calls(app, *app.state.watchers),
+        Calls(ShortWay(app), *app.state.watchers),
         host=gateway.host,
         port=gateway.port,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         access_log=False,

@@ -132,7 +132,7 @@ def folded(given: dict[str, Any]) -> dict[str, Any]:
     What the gateway does not see as a field must not be one to the upstream: a second model, other messages. Of two
     spellings the last one counts, there as here.
     """
-    if all(key.islower() and key.isascii() for key in given):
+    if (keys := "".join(given)).islower() and keys.isascii():
         return given
     return {key.casefold(): value for key, value in given.items()}
 

@@ -21,7 +21,7 @@ class Awaited(ASGIResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with WhileListening(receive):
+            async with WhileListening(scope, receive):
                 answer = await self._made()
         except ClientLeft:
             return

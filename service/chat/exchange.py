@@ -18,7 +18,7 @@ from service.chat.fields import Fields, named
 from service.chat.logprobs import Logprobs
 from service.chat.refusals import refusal
 from service.upstream.reply import Chunk
-from service.words.filter import WordFilter
+from service.words.filter import StreamFilter, WordFilter
 from service.words.rules import Direction
 
 BLOCKED = "content_filter"
@@ -58,7 +58,9 @@ class Exchange:
         self._input = Fields(words, "in", keep_texts=keep_texts)
         self._output = Fields(words, "out", keep_texts=keep_texts)
         self._text = words.stream("out")
-        self._thinking = words.stream("out")
+        self._words = words
+        self._thinking: StreamFilter | None = None
+        """Made once there is some."""
         self._logprobs = Logprobs(words) if asked.logprobs else None
         self._keep_texts = keep_texts
         generates = asked.route == "generate"
@@ -117,14 +119,14 @@ class Exchange:
                 self._heard["reply"].append(text)
                 self._heard["thinking"].append(thinking)
             if thinking:
-                piece.thinking += self._thinking.feed(thinking)
+                piece.thinking += self._thoughts().feed(thinking)
             if text:
                 piece.text += self._text.feed(text)
             if called := message.tool_calls or chunk.tool_calls:
                 piece.tool_calls.extend(self._output.value(called, "tool_calls"))
             if self._logprobs is not None and chunk.logprobs and not thinking and not called:
                 self._logprobs.hear(chunk.logprobs)
-            self.blocked = self.blocked or self._text.blocked or self._thinking.blocked or self._output.blocked
+            self.blocked = self.blocked or self._text.blocked or self._output.blocked or self._thinks_blocked
             if self.blocked or chunk.done:
                 self._end(piece, chunk)
                 break
@@ -132,15 +134,21 @@ class Exchange:
 
     def break_off(self) -> Piece:
         """The upstream broke: what was held back of its words, which nothing can go on from now."""
-        piece = Piece(thinking=self._thinking.end(), text=self._text.end())
-        self.blocked = self.blocked or self._text.blocked or self._thinking.blocked
+        piece = Piece(thinking=self._thinking.end() if self._thinking else "", text=self._text.end())
+        self.blocked = self.blocked or self._text.blocked or self._thinks_blocked
         return self._keep(piece)
 
     def hits(self, direction: Direction) -> list[FilterHit]:
         """What hit so far on the way in, or on the way out."""
         if direction == "in":
             return self._input.hits
-        return [*named(self._text.hits, "reply"), *named(self._thinking.hits, "thinking"), *self._output.hits]
+        thoughts = named(self._thinking.hits, "thinking") if self._thinking else []
+        return [*named(self._text.hits, "reply"), *thoughts, *self._output.hits]
+
+    @property
+    def hit(self) -> bool:
+        """Whether anything hit on the way out."""
+        return bool(self._text.hit or self._output.hits or (self._thinking and self._thinking.hit))
 
     def hit_texts(self, direction: Direction) -> dict[str, str]:
         """The original of each field that hit; empty unless `keep_texts`."""
@@ -168,7 +176,7 @@ class Exchange:
             reply=self._said.text,
             status=status,
             done_reason=self._done_reason if self.ended else "",
-            filter_hits=[*self.hits("in"), *self.hits("out")][:HITS_LIMIT],
+            filter_hits=[*self.hits("in"), *(self.hits("out") if self.hit else ())][:HITS_LIMIT],
             prompt_tokens=self._last.prompt_eval_count,
             reply_tokens=self._last.eval_count,
             first_token_ms=self._first_token_ms,
@@ -208,13 +216,22 @@ class Exchange:
     def _prompt(self) -> str:
         return next((m["content"] for m in reversed(self.asked.messages) if m["role"] == "user"), "")
 
+    def _thoughts(self) -> StreamFilter:
+        if self._thinking is None:
+            self._thinking = self._words.stream("out")
+        return self._thinking
+
+    @property
+    def _thinks_blocked(self) -> bool:
+        return self._thinking is not None and self._thinking.blocked
+
     def _end(self, piece: Piece, chunk: Chunk) -> None:
         self.ended = True
         if not self.blocked:
             self._last = chunk
-            piece.thinking += self._thinking.end()
+            piece.thinking += self._thinking.end() if self._thinking else ""
             piece.text += self._text.end()
-            self.blocked = self._text.blocked or self._thinking.blocked  # a whole word may need the end to be one
+            self.blocked = self._text.blocked or self._thinks_blocked  # a whole word may need the end to be one
         if self.blocked:
             piece.tool_calls = []
             piece.text += refusal(self._prompt, began=bool(self._said.text or piece.text))

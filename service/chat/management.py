@@ -48,7 +48,7 @@ class PassedOn(ASGIResponse):
         host, method, path, body = self._asked
         answer: aiohttp.ClientResponse | None = None
         try:
-            async with WhileListening(receive):
+            async with WhileListening(scope, receive):
                 answer = await self._parts.upstream.session.pass_on(host, method, path, {}, body)
                 await _send_all(answer, send)
         except ClientLeft:

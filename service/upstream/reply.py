@@ -20,6 +20,7 @@ from service.upstream.places import Place
 
 END_OF_BODY_S = 0.25
 """How long the end of a body may be behind its last line; a connection that is slower is not kept."""
+NEWLINE = 10
 LINE_LIMIT_BYTES = 8 * 1024 * 1024
 """Longest line of a reply. The longest in earnest is a generation's last, with its context of some 100,000 tokens."""
 
@@ -54,7 +55,8 @@ class Chunk(msgspec.Struct):
     eval_duration: int | None = None
 
 
-_decode_chunk = msgspec.json.Decoder(Chunk).decode
+_decoder = msgspec.json.Decoder(Chunk)
+_decode_chunk, _decode_lines = _decoder.decode, _decoder.decode_lines
 
 
 class UpstreamReply:
@@ -62,9 +64,17 @@ class UpstreamReply:
 
     def __init__(self, answer: aiohttp.ClientResponse, settings: GatewaySettings, place: Place) -> None:
         self._answer = answer
+        self._content = answer.content
+        # Or aiohttp starts its parser anew after each of the pieces that came at once; so it does when all are taken.
+        self._content._low_water = 1
         self._place = place
+        self._loop = asyncio.get_running_loop()
         self._wait_s = settings.first_token_timeout_s
         self._stall_s = settings.stall_timeout_s
+        self._waiting_since = 0.0
+        """By the loop's clock; 0 while nobody waits."""
+        self._alarm: asyncio.TimerHandle | None = None
+        """One for many reads: to set one for each would cost as much as to decode what was read."""
         self._line: list[bytes] = []
         """The beginning of a line whose end has not come yet."""
         self._line_bytes = 0
@@ -81,6 +91,8 @@ class UpstreamReply:
     async def begin(self) -> None:
         """Wait for the first chunks, which `read` then gives. Raises UpstreamBroke where there are none."""
         self._ready = await self._read()
+        self._hush()  # the next alarm is for the shorter wait
+        self._wait_s = self._stall_s
         self._place.began()
 
     async def read(self) -> list[Chunk]:
@@ -97,11 +109,12 @@ class UpstreamReply:
 
     async def finish(self) -> None:
         """The last chunk was read: take the end of the body too, so that the connection may serve again."""
+        self._hush()
         self._place.well()
-        if not self._answer.content.at_eof():  # nearly always it came with the last line
+        if not self._content.at_eof():  # nearly always it came with the last line
             try:
                 async with asyncio.timeout(END_OF_BODY_S):
-                    while await self._answer.content.readany():
+                    while await self._content.readany():
                         pass
             except (TimeoutError, aiohttp.ClientError):
                 self._answer.close()
@@ -109,6 +122,7 @@ class UpstreamReply:
 
     def close(self) -> None:
         """Hang up, which stops the model; harmless after `finish`."""
+        self._hush()
         self._answer.close()
         self._place.give()
 
@@ -116,37 +130,64 @@ class UpstreamReply:
         while True:
             if self._failure is not None:
                 raise self._failure
+            self._waiting_since = self._loop.time()
+            if self._alarm is None:
+                self._alarm = self._loop.call_later(self._wait_s, self._look)
             try:
-                async with asyncio.timeout(self._wait_s):
-                    data = await self._answer.content.readany()
-            except TimeoutError as error:
-                raise faults.silent(self._wait_s) from error
+                data = await self._content.readany()
             except (aiohttp.ClientError, OSError) as error:
                 raise faults.cut_short() from error
-            self._wait_s = self._stall_s
+            finally:
+                self._waiting_since = 0.0
             if not data:
                 raise faults.cut_short()
-            chunks = self._chunks(self._lines(data))
+            if self._line or data[-1] != NEWLINE:
+                data = self._whole_lines(data)
+            chunks = self._chunks(data)
             if chunks:
                 return chunks
 
-    def _lines(self, data: bytes) -> list[bytes]:
+    def _look(self) -> None:
+        """Whether the host has said nothing for too long. aiohttp hands the error to whoever waits for its words."""
+        self._alarm = None
+        if not self._waiting_since:
+            return
+        left_s = self._waiting_since + self._wait_s - self._loop.time()
+        if left_s > 0:
+            self._alarm = self._loop.call_later(left_s, self._look)
+        else:
+            self._content.set_exception(faults.silent(self._wait_s))
+
+    def _hush(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _whole_lines(self, data: bytes) -> bytes:
         """The lines that end in `data`; the rest is kept. Raises UpstreamBroke for one that is too long."""
-        if b"\n" not in data:
+        lines, newline, rest = data.rpartition(b"\n")
+        if not newline:
             self._line.append(data)
             self._line_bytes += len(data)
             if self._line_bytes > LINE_LIMIT_BYTES:
                 raise faults.no_chunk()
-            return []
-        *lines, rest = (b"".join(self._line) + data).split(b"\n")
+            return b""
+        found = b"".join(self._line) + lines + newline
         self._line, self._line_bytes = ([rest], len(rest)) if rest else ([], 0)
-        return lines
+        return found
 
-    def _chunks(self, lines: list[bytes]) -> list[Chunk]:
+    def _chunks(self, data: bytes) -> list[Chunk]:
         """The good chunks up to the first bad line."""
-        chunks: list[Chunk] = []
         try:
-            for line in lines:
+            chunks = _decode_lines(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        else:
+            if not [chunk for chunk in chunks if chunk.error is not None]:
+                return chunks
+        chunks = []
+        try:
+            for line in data.split(b"\n"):
                 if line:
                     chunks.append(_chunk(line))
         except UpstreamBroke as failure:

@@ -141,6 +141,11 @@ class StreamFilter:
         """So far, by start, then by length; spans index the original text, all chunks joined."""
         return list(self._hits)
 
+    @property
+    def hit(self) -> bool:
+        """Whether there are any."""
+        return bool(self._hits)
+
     def feed(self, chunk: str) -> str:
         """Take a chunk; return what may be shown now."""
         if self.blocked and not self._go_on:
