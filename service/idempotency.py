@@ -124,7 +124,7 @@ NO_KEY = Once({}, "", "")
 
 def has_key(request: AnyRequest) -> bool:
     """Whether it came with one."""
-    return any(name == RAW_HEADER for name, _ in request.scope["headers"])
+    return RAW_HEADER in dict(request.scope["headers"])
 
 
 def _same(known: str, asked: str) -> None:

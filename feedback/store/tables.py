@@ -11,6 +11,7 @@ fail its neighbours' batch. Must never be caught up in SQL: `migrations` makes t
 from __future__ import annotations
 
 import datetime as dt
+import operator
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -39,6 +40,8 @@ class Table(Generic[Kind]):
         self.kind = kind
         self.columns = columns
         """The first one is the row's own id."""
+        self._cells = operator.attrgetter(*columns)
+        self._json_at = {place: name for place, name in enumerate(columns) if name in json}
         self.select = f"SELECT {', '.join(columns)} FROM {name}"
         self._decoders = {
             field.name: msgspec.json.Decoder(field.type) for field in msgspec.structs.fields(kind) if field.name in json
@@ -46,17 +49,13 @@ class Table(Generic[Kind]):
 
     def row(self, item: Kind) -> Row:
         """The item as a row, in the order of `columns`. Raises InvalidInput for what would not come back unchanged."""
-        row: list[Any] = []
-        for name in self.columns:
-            value = getattr(item, name)
-            kind = type(value)
-            if name in self._decoders:
-                empty = None if value else EMPTY.get(kind)
-                row.append(self._json(name, value) if empty is None else empty)
-            elif kind is str and value.isascii():  # most cells: told in no time, and there is nothing to check
-                row.append(value)
-            else:
-                row.append(self._cell(name, value))
+        row = list(self._cells(item))
+        for place, value in enumerate(row):
+            if (name := self._json_at.get(place)) is not None:
+                empty = None if value else EMPTY.get(type(value))
+                row[place] = self._json(name, value) if empty is None else empty
+            elif not (value is None or (type(value) is str and value.isascii())):  # most cells have nothing to check
+                row[place] = self._cell(self.columns[place], value)
         return tuple(row)
 
     def item(self, row: Row) -> Kind:

@@ -2,7 +2,7 @@
 
 Group commit: the writer takes whatever has queued up, commits it as one transaction, and what arrives during that
 commit's fsync is the next batch. A lone write pays one fsync and waits for nobody. Where several came together, the
-next batch is given up to 12 ms to fill: a statement costs DuckDB 1 to 2 ms of CPU whatever it carries, more than the
+next batch is given up to 25 ms to fill: a statement costs DuckDB 1 to 2 ms of CPU whatever it carries, more than the
 rest of a chat where it carries one turn.
 
 A future is resolved only after its COMMIT is on disk. The writer must outlive everything that a client can do: a
@@ -41,7 +41,7 @@ BATCH_CHARACTERS = 16 * 1024 * 1024
 """Most text in one transaction, in characters: what DuckDB holds in memory until the commit."""
 RECENT_IDS = 16_384
 """How many of the newest ids are remembered: most ratings follow their turn soon, and need no look-up then."""
-GATHER_S = 0.012
+GATHER_S = 0.025
 """While several clients write at a time, a commit waits for more of them, at most for so long."""
 QUIET = 3
 """And no longer once none has come for so many times as long as they are apart."""

@@ -32,6 +32,8 @@ TEXTS = frozenset({"tools", "format", "suffix", "template"})
 """Of the others those that a hit may name; any further name may be somebody's text."""
 HITS_LIMIT = 1000
 """Hits that a turn keeps; a megabyte of one short word has more, and all of them are counted."""
+MANY = 3
+"""From so many chunks at once on it pays to join their texts."""
 DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
 
 
@@ -112,7 +114,7 @@ class Exchange:
         if self._first_token_ms is None:
             self._first_token_ms = self._elapsed_ms()
         piece = Piece(tool_calls=[], logprobs=[])
-        for chunk in _joined(chunks):
+        for chunk in chunks if len(chunks) < MANY else _joined(chunks):
             message = chunk.message
             text, thinking = message.content or chunk.response, message.thinking or chunk.thinking
             if self._heard is not None:
@@ -126,7 +128,8 @@ class Exchange:
                 piece.tool_calls.extend(self._output.value(called, "tool_calls"))
             if self._logprobs is not None and chunk.logprobs and not thinking and not called:
                 self._logprobs.hear(chunk.logprobs)
-            self.blocked = self.blocked or self._text.blocked or self._output.blocked or self._thinks_blocked
+            if self._text.blocked or self._output.blocked or (self._thinking is not None and self._thinking.blocked):
+                self.blocked = True
             if self.blocked or chunk.done:
                 self._end(piece, chunk)
                 break
@@ -251,8 +254,6 @@ class Exchange:
 
 def _joined(chunks: list[Chunk]) -> list[Chunk]:
     """The same with neighbours of mere text as one, where many came at once: a filter's cost is by the piece."""
-    if len(chunks) < 3:
-        return chunks
     found: list[Chunk] = []
     texts: list[str] = []
     for chunk in chunks:

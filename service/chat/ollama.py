@@ -96,7 +96,11 @@ class OllamaVoice:
         self._model = model
 
     def piece(self, piece: Piece) -> bytes:
-        return msgspec.json.encode({**self._said(piece), "done": False, **_logprobs(piece)}) + b"\n"
+        said = self._said(piece)
+        said["done"] = False
+        if piece.logprobs:
+            said["logprobs"] = piece.logprobs
+        return msgspec.json.encode(said) + b"\n"
 
     def last(self, ended: Ended) -> bytes:
         return self.whole(Piece(), ended) + b"\n"

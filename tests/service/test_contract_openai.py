@@ -9,7 +9,7 @@ import json
 import httpx
 import openai
 import pytest
-from pydantic import BaseModel
+from openai import BaseModel
 
 from tests.fakes.gateway import RunningGateway
 from tests.fakes.ollama import FakeOllama
