@@ -26,6 +26,7 @@ from typing import Any, Literal, Self
 
 from aiohttp import web
 
+from tests.fakes.listening import accept_no_more, listening
 from tests.fakes.ollama_library import Library, Refused, full_name, seconds_of
 from tests.fakes.ollama_lines import cut, json_of, line_of, render, vectors_of
 
@@ -186,12 +187,13 @@ class FakeOllama:
         # Leaving cancels the handler: that is how a test sees whether the gateway let go of its upstream.
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self._port)
-        await site.start()
+        listener = listening(self._port)
+        await web.SockSite(runner, listener).start()
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         started.set()
         await self._stop.wait()
+        await accept_no_more(listener)
         server = runner.server
         await runner.cleanup()
         await asyncio.sleep(0.02)

@@ -17,6 +17,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Self
 
+from tests.fakes.listening import accept_no_more, listening
+
 Writer = asyncio.StreamWriter
 Does = Callable[["RawHost", Writer], Awaitable[None]]
 
@@ -98,10 +100,12 @@ class RawHost:
             self._loop.run_until_complete(self._serve())
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        listener = listening()
+        server = await asyncio.start_server(self._answer, sock=listener)
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._up.set()
         await self._stop.wait()
+        await accept_no_more(listener)
         server.close()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import httpx
 import ollama
@@ -93,14 +94,14 @@ def test_the_official_clients_know_what_a_full_queue_is(tmp_path):
         with httpx.stream("POST", gateway.url + "/api/chat", json=body_of(), timeout=20) as held:
             lines = held.iter_lines()  # kept: one that is dropped hangs up
             next(lines)
-            with pytest.raises(ollama.ResponseError) as refusal:
-                ollama.Client(gateway.url).chat("assistant", [{"role": "user", "content": "Hi"}])
+            with closing(ollama.Client(gateway.url)) as client, pytest.raises(ollama.ResponseError) as refusal:
+                client.chat("assistant", [{"role": "user", "content": "Hi"}])
             assert refusal.value.status_code == 429
             with (
-                openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client,
+                openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as other,
                 pytest.raises(openai.RateLimitError, match="busy"),
             ):
-                client.chat.completions.create(model="assistant", messages=[{"role": "user", "content": "Hi"}])
+                other.chat.completions.create(model="assistant", messages=[{"role": "user", "content": "Hi"}])
 
 
 @DIALECTS
