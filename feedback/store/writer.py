@@ -253,7 +253,8 @@ class Writer:
     def _admit(self, session: Session, batch: Sequence[Write]) -> list[Write]:
         """Those that may be written: known turn, fresh id. The others' futures fail here."""
         coming = {write.item_id for write in batch if write.table is TURNS}
-        asked = {write.turn_id for write in batch if write.table.of_turns} - coming - self._recent.keys()
+        named = {write.turn_id for write in batch if write.table.of_turns} - coming
+        asked = {turn_id for turn_id in named if turn_id not in self._recent}  # `- keys()` would go through all of them
         known = session.stored(asked) if asked else set()
         admitted: list[Write] = []
         fresh: set[str] = set()

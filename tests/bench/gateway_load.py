@@ -33,6 +33,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool
     chunks: int
     pace_ms: int = 0
+    pause_ms: int = 0
+    """How long a client rests before it asks again."""
     seconds: float = 1e9
     each: int = 10**9
 
@@ -95,7 +97,10 @@ class Client(asyncio.Protocol):
             if not self._good():
                 self.whole.pop()
                 self.failed += 1
-            self._ask()
+            if self._work.pause_ms:
+                asyncio.get_running_loop().call_later(self._work.pause_ms / 1000, self._ask)
+            else:
+                self._ask()
 
     def _ended(self, head_end: int) -> bool:
         if self._length < 0:
