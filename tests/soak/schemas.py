@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--venv", type=Path, default=Path(".venv-schemathesis"), help="where schemathesis lives")
     parser.add_argument("more", nargs="*", help="further options for schemathesis, behind --")
     given = parser.parse_args()
-    command = [str(schemathesis(given.venv)), "run", "--checks", ",".join(CHECKS), "--continue-on-failure"]
+    command = [str(schemathesis(given.venv.resolve())), "run", "--checks", ",".join(CHECKS), "--continue-on-failure"]
     command += ["--max-time", str(max(1, round(given.minutes * 60))), "--suppress-health-check", "all", "--no-color"]
     command += ["--generation-database", "none", "--request-timeout", "30", "--warnings", "off", *given.more]
     if given.seed is not None:
