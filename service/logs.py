@@ -6,6 +6,7 @@ exception's text is not logged, only its type and place, because a library's exc
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import os
@@ -14,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from service import calls
 from service.calls import current_request_id
 
 STDERR = 2
@@ -45,10 +47,7 @@ class Stderr(logging.Handler):
     nothing to flush and no lock to take. A line a request is written this way."""
 
     def handle(self, record: logging.LogRecord) -> bool:
-        try:
-            os.write(STDERR, self.format(record).encode("utf-8", "backslashreplace") + b"\n")
-        except OSError:  # nobody reads it any more: no reason to fail a request
-            return False
+        _write(self.format(record).encode("utf-8", "backslashreplace"))
         return True
 
 
@@ -57,3 +56,15 @@ def set_up(level: str) -> None:
     handler = Stderr()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    calls.straight_out = _write_access
+
+
+def _write_access(fields: dict[str, Any]) -> None:
+    """A request's line, as the formatter would have it."""
+    line = {"at": dt.datetime.now(dt.UTC), "level": "info", "log": calls.access.name, "event": "request", **fields}
+    _write(msgspec.json.encode(line))
+
+
+def _write(line: bytes) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it any more: no reason to fail a request
+        os.write(STDERR, line + b"\n")

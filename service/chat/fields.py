@@ -55,10 +55,14 @@ class Fields:
 
     def message(self, message: dict[str, Any], field: str) -> dict[str, Any]:
         """A message with all its texts filtered. Raises as `value` does."""
-        return {
-            key: item if key in NOT_TEXT else self.value(item, f"{field}.{key if key in SHOWN_KEYS else '*'}")
-            for key, item in message.items()
-        }
+        found: dict[str, Any] = {}
+        for key, item in message.items():
+            if key in NOT_TEXT:
+                found[key] = item
+                continue
+            name = f"{field}.{key if key in SHOWN_KEYS else '*'}"
+            found[key] = self.text(item, name) if isinstance(item, str) else self.value(item, name)
+        return found
 
     def value(self, value: Any, field: str) -> Any:
         """Every string inside a JSON value, filtered whole. Raises MalformedBody (in) or UpstreamBroke (out) where it

@@ -8,12 +8,14 @@ here; nothing waits.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 
+@functools.lru_cache(1024)
 def full_name(tag: str) -> str:
     """A model's name as Ollama tells it from others: in small letters, and with its tag."""
     tag = tag.lower()
