@@ -37,6 +37,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     whose: str
     """The subject, or the id of a conversation or a turn."""
     note: str = ""
+    keys: list[str] = []
+    """Ids of the person's API keys, written down before the first of them was ended: names them and nobody."""
     compacted: bool = False
     """Whether the database file was written anew since the last row was removed."""
 
@@ -72,6 +74,8 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     turns: int = 0
     ratings: int = 0
     annotations: int = 0
+    keys: int = 0
+    """Of the person's API keys; they open nothing any more, and say neither name nor subject."""
     attachments: int = 0
     """Files that no other turn has."""
     snapshots: dict[str, int] = {}

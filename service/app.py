@@ -149,13 +149,12 @@ async def _parts(
     store = await asyncio.to_thread(Store.open, store_settings)
     store.tell_commits(meters.committed)
     data_dir = store_settings.data_dir
-    eraser = Eraser(store, data_dir)
     try:
         async with (
             Upstream(gateway) as upstream,
             words.watching(gateway.words_reload_s),
             opened_door(gateway, store, store_settings.data_dir) as door,
-            housekeeping(store, eraser, data_dir, store_settings.retention_days),
+            housekeeping(store, eraser := Eraser(store, data_dir, door.ring), data_dir, store_settings.retention_days),
         ):
             yield Parts(
                 gateway=gateway,

@@ -36,6 +36,8 @@ from feedback.store.removal import (
     Doomed,
     Removed,
     Whose,
+    end_keys,
+    keys_of,
     next_turns,
     referenced,
     remove_keyed,
@@ -215,6 +217,15 @@ class Store:
     def remove_verdicts(self, subject: str) -> Removed:
         """Take out every rating and annotation that a person gave, as `remove_turns`."""
         return self._writer.act(lambda connection: remove_verdicts(connection, subject)).result()
+
+    def keys_of(self, subject: str) -> list[str]:
+        """Ids of a person's API keys, also of those that hold no longer."""
+        with self.reader() as cursor:
+            return keys_of(cursor, subject)
+
+    def end_keys(self, key_ids: Sequence[str], revocations: Sequence[KeyRevoked]) -> None:
+        """Store the revocations, and blank name and subject of the keys, as `remove_turns`."""
+        self._writer.act(lambda connection: end_keys(connection, key_ids, revocations)).result()
 
     def remove_keyed(self, before: dt.datetime) -> int:
         """Take out the answers to keys that are older, which are given no more; gives how many."""

@@ -19,6 +19,7 @@ import duckdb
 import msgspec
 
 from feedback.errors import InvalidInput
+from feedback.keys import KeyRevoked
 from feedback.store.connection import Connection
 
 ABOUT = "turn_id IN (SELECT unnest(?::VARCHAR[]))"
@@ -149,6 +150,32 @@ def remove_verdicts(connection: Connection, subject: str) -> Removed:
         for table, own_id, by in given
     ]
     return _remove(connection, [*keys, *((table, f"{by} = ?", subject) for table, _, by in given)])
+
+
+def keys_of(cursor: duckdb.DuckDBPyConnection, subject: str) -> list[str]:
+    """Ids of this person's API keys, also of those that hold no longer."""
+    rows = cursor.execute("SELECT key_id FROM api_keys WHERE subject = ? ORDER BY key_id", [subject]).fetchall()
+    return [key_id for (key_id,) in rows]
+
+
+def end_keys(connection: Connection, key_ids: Sequence[str], revocations: Sequence[KeyRevoked]) -> None:
+    """Revoke keys and take names and subject out of keys, in one transaction. For the writer's thread only."""
+    with connection.cursor() as cursor:
+        cursor.begin()
+        try:
+            for one in revocations:
+                moment = one.created_at.astimezone(dt.UTC).replace(tzinfo=None)
+                values = [one.revocation_id, one.key_id, moment]
+                cursor.execute(
+                    "INSERT INTO api_key_revocations (revocation_id, key_id, created_at) VALUES (?, ?, ?)", values
+                )
+            ended = "key_id IN (SELECT unnest(?::VARCHAR[]))"
+            cursor.execute(f"UPDATE api_keys SET name = '', subject = '' WHERE {ended}", [list(key_ids)])
+            cursor.commit()
+        except duckdb.Error:
+            with contextlib.suppress(duckdb.Error):  # a commit that fails has rolled back already
+                cursor.rollback()
+            raise
 
 
 def remove_keyed(connection: Connection, before: dt.datetime) -> int:

@@ -14,8 +14,9 @@ import hashlib
 import hmac
 import math
 import secrets
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -84,6 +85,8 @@ class KeyRing:
         self._prover = ThreadPoolExecutor(max_workers=1, thread_name_prefix="key-prover")
         self._waiting = 0
         self._revoking = asyncio.Lock()
+        self._deciding = threading.Lock()
+        """While it is looked whether another operator's key is left: erasing ends keys in a thread of its own."""
 
     def close(self) -> None:
         """End the thread that proves."""
@@ -154,16 +157,38 @@ class KeyRing:
                 await self._revoke(key)
         return key
 
+    def end(self, key_ids: Sequence[str]) -> None:
+        """Revoke these keys and forget whose they are, name included, durably; the last operator's is only forgotten.
+
+        For erasing a person: blocks, so call it in a thread. Harmless when done again. Raises StoreUnavailable.
+        """
+        keys = [self._keys[key_id] for key_id in key_ids if key_id in self._keys]
+        ended = [key for key in keys if key.revoked is None and self._decide(key)]
+        try:
+            self._store.end_keys(key_ids, [key.revoked for key in ended if key.revoked is not None])
+        except Exception:  # raised on, as in `_revoke`
+            for key in ended:
+                key.revoked = None
+            raise
+        for key in keys:
+            key.made = msgspec.structs.replace(key.made, name="", subject="")
+            key.caller = msgspec.structs.replace(key.caller, subject="")
+
+    def _decide(self, key: Key) -> bool:
+        """Revoke a key here, unless it is the last operator's; whether it was. Nothing is stored yet."""
+        with self._deciding:
+            was_live = key.live
+            key.revoked = KeyRevoked(revocation_id=new_id("revocation"), key_id=key.made.key_id, created_at=now())
+            if was_live and key.whole and not self.has_operator():
+                key.revoked = None
+            return key.revoked is not None
+
     async def _revoke(self, key: Key) -> None:
-        was_live, key.revoked = (
-            key.live,
-            KeyRevoked(revocation_id=new_id("revocation"), key_id=key.made.key_id, created_at=now()),
-        )
-        if was_live and key.whole and not self.has_operator():
-            key.revoked = None
+        if not self._decide(key):
             raise Conflict(
                 "This is the last operator's key: without it nobody could make another.", "Make another one first."
             )
+        assert key.revoked is not None
         try:
             await committed(self._store.add_revocation(key.revoked))
         except Exception:  # raised on; it was not made durable, and must not look as if it were

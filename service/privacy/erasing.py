@@ -1,7 +1,8 @@
 """Erasing one person's data, or one conversation or turn: every step, in an order that survives a kill anywhere.
 
-    write down what is wanted ─► rows, a batch at a time, each written down first ─► attachments ─► the file, anew
-      ─► wait for a running cycle ─► reports, evaluations ─► snapshots ─► mark versions ─► write down that it is done
+    write down what is wanted ─► the person's API keys ─► rows, a batch at a time, each written down first
+      ─► attachments ─► the file, anew ─► wait for a running cycle ─► reports, evaluations ─► snapshots
+      ─► mark versions ─► write down that it is done
 
 Each step may be done again, so a restart simply begins anew with what is wanted. Nobody is told that it is done before
 it is. Two things may keep it waiting, both for a while: readers that hold the old file open, and a cycle, which reads
@@ -32,6 +33,7 @@ from feedback.files import sync_folder
 from feedback.mint import new_id, now
 from feedback.store.database import Store
 from feedback.store.removal import Doomed, Removed, Whose
+from service.keys.ring import KeyRing
 from service.privacy.in_use import InUse
 from service.privacy.logged import blank_logs
 
@@ -52,8 +54,10 @@ class Dropped(msgspec.Struct, frozen=True, kw_only=True):
 class Eraser:
     """Erases, one at a time, in whatever thread asks."""
 
-    def __init__(self, store: Store, data_dir: Path) -> None:
+    def __init__(self, store: Store, data_dir: Path, ring: KeyRing | None = None) -> None:
+        """`ring` is the one that lets people in, where there is one; it must hear at once which keys have ended."""
         self._store = store
+        self._ring = ring or KeyRing(store)
         self._data_dir = data_dir
         self._one = threading.Lock()
         self.book = ErasureBook(data_dir)
@@ -120,7 +124,7 @@ class Eraser:
         return self.book.keep(msgspec.structs.replace(self.book.known(wanted), state="waiting", waits_for=why))
 
     def _erase(self, wanted: Wanted, erasure: Erasure) -> Erasure:
-        wanted = self._remove_rows(wanted)
+        wanted = self._remove_rows(self._end_keys(wanted))
         gone = self.book.gone(wanted.erasure_id)
         dropped = self.drop_attachments([name for one in gone for name in one.attachments])
         erasure = self.book.keep(
@@ -129,13 +133,14 @@ class Eraser:
                 turns=sum(bool(one.turn_id) and one.own for one in gone),
                 ratings=sum(one.ratings for one in gone),
                 annotations=sum(one.annotations for one in gone),
+                keys=len(wanted.keys),
                 attachments=erasure.attachments + dropped.gone,
                 copies_not_reached=self._copies(),
             )
         )
         if dropped.held:
             raise Waiting("chats under way that were sent the same pictures")
-        if any(one.own or one.ratings or one.annotations for one in gone):
+        if wanted.keys or any(one.own or one.ratings or one.annotations for one in gone):
             if not (wanted.compacted or self._store.compact()):
                 raise Waiting("readers of the database, which keep the old file open")
             self.book.change(msgspec.structs.replace(wanted, compacted=True))
@@ -144,6 +149,15 @@ class Eraser:
         if wanted.kind == "subject":
             self.expired.forget(wanted.whose)
         return self.book.keep(msgspec.structs.replace(erasure, state="done", waits_for="", finished_at=now()))
+
+    def _end_keys(self, wanted: Wanted) -> Wanted:
+        """Before anything else, so that nothing more comes in by the person's own keys."""
+        if wanted.kind != "subject" or not (named := self._store.keys_of(wanted.whose)):
+            return wanted
+        keys = sorted({*wanted.keys, *named})
+        wanted = self.book.change(msgspec.structs.replace(wanted, keys=keys, compacted=False))
+        self._ring.end(named)
+        return wanted
 
     def _remove_rows(self, wanted: Wanted) -> Wanted:
         """Rows first, with no waiting: what is left is copies. Says anew whether the file is free of them."""

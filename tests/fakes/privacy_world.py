@@ -19,6 +19,7 @@ import msgspec
 
 from feedback.annotations import Annotation
 from feedback.freeze import freeze
+from feedback.keys import KeyCreated
 from feedback.mint import now
 from feedback.settings import PoolSettings, StoreSettings
 from feedback.store.database import Store
@@ -51,6 +52,8 @@ def build(data_dir: Path) -> dict[str, Any]:
     store.add_annotation(
         an_annotation(others[3].turn_id, annotator=WHO, tier="expert", corrected_reply=f"{SECRETS[1]} corrected")
     )
+    for key in (_key("key-1", WHO, SECRETS[0]), _key("key-2", WHO, SECRETS[1]), _key("key-3", "user-1", "other")):
+        store.add_key(key)
     store.add_rating(a_rating(others[4].turn_id, rater=WHO, comment=SECRETS[0])).result()
     for data in (SHARED, HERS):
         (data_dir / "attachments").mkdir(exist_ok=True)
@@ -73,6 +76,13 @@ def _turn(number: int) -> Turn:
         conversation_id=f"conversation-{number}", subject=WHO if own else f"user-{number % 5}",
         messages=[Message(role="user", content=text)], reply=f"The answer to {text}",
         attachments=[sha(SHARED), sha(HERS)] if number == 1 else [sha(SHARED)] if number == 2 else [],
+    )  # fmt: skip
+
+
+def _key(key_id: str, subject: str, name: str) -> KeyCreated:
+    return KeyCreated(
+        key_id=key_id, created_at=now(), name=name, role="user", subject=subject, store=True, expires_at=None,
+        requests_per_minute=0, tokens_per_minute=0, scopes=[], aliases=[], secret_hash="scrypt$16384$8$1$00$00",
     )  # fmt: skip
 
 
@@ -153,7 +163,8 @@ def _dying(step: int) -> Callable[[], int]:
 
     for owner, name in (
         (os, "replace"), (os, "rename"), (os, "fsync"), (Path, "unlink"), (os, "pwrite"),
-        (Store, "remove_turns"), (Store, "remove_verdicts"), (Store, "compact"),
+        (Store, "remove_turns"), (Store, "remove_verdicts"), (Store, "end_keys"),
+        (Store, "compact"),
     ):  # fmt: skip
         wrap(owner, name)
     return lambda: count

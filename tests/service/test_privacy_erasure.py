@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import shutil
 import subprocess
@@ -15,13 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from feedback.erasure import Erasure, hash_of
-from feedback.errors import InvalidInput, UnknownTurn
+from feedback.errors import InvalidInput, Unauthorized, UnknownTurn
 from feedback.settings import StoreSettings
 from feedback.snapshot import load_snapshot
 from feedback.store.database import Store
 from learner.evaluate import read_answers
 from learner.records import read_erased
 from learner.report import read_report
+from service.keys.inputs import KeyInput
+from service.keys.ring import KeyRing
 from service.privacy.erasing import Eraser
 from service.privacy.versions import mark_versions
 from tests.fakes.privacy_world import HERS, SECRETS, SHARED, WHO, build, sha
@@ -102,6 +105,7 @@ def test_her_words_lie_everywhere_before(data: Path, store: Store):
         "table turns",
         "table ratings",
         "table annotations",
+        "table api_keys",
         "runs/run-1/answers.jsonl",
         "logs/gateway.log",
     } <= found
@@ -183,6 +187,45 @@ def test_one_conversation_and_one_turn(data: Path, store: Store, ids: dict[str, 
     assert store.counts()["turns"] == 58
 
 
+def keys_left(store: Store) -> dict[str, tuple[str, str]]:
+    return {key.key_id: (key.subject, key.name) for key in store.api_keys()}
+
+
+def test_her_keys_open_nothing_at_once_and_nobody_reads_whose_they_were(data: Path, store: Store):
+    ring = KeyRing(store)
+    eraser = Eraser(store, data, ring)
+    erasure = eraser.begin("subject", WHO)
+    eraser.go_on()
+    assert eraser.book.read(erasure.erasure_id).keys == 2
+    for key_id in ("key-1", "key-2"):
+        key = ring.get(key_id)
+        assert (key.made.subject, key.made.name, key.caller.subject) == ("", "", "")
+        with pytest.raises(Unauthorized):
+            key.check()
+    assert ring.get("key-3").check().subject == "user-1"
+    assert keys_left(store) == {"key-1": ("", ""), "key-2": ("", ""), "key-3": ("user-1", "other")}
+    assert not KeyRing(store).get("key-1").live, "and after a restart"
+    assert erased(store, data).keys == 0 and len(store.revocations()) == 2, "again it finds nothing"
+
+
+def test_keys_go_though_nothing_was_ever_asked_with_them(data: Path, store: Store):
+    made = msgspec.structs.replace(store.api_keys()[0], key_id="key-4", subject="karl", name="karl's phone")
+    store.add_key(made).result()
+    assert (erased(store, data, whose="karl").state, keys_left(store)["key-4"]) == ("done", ("", ""))
+    assert b"karl" not in (data / "ratchet.duckdb").read_bytes()
+
+
+async def test_the_last_operators_key_stays_and_is_nobodys(data: Path, store: Store):
+    ring = KeyRing(store)
+    keys = [(await ring.create(KeyInput(name="boss", role="operator", subject="boss")))[0] for _ in range(2)]
+    eraser = Eraser(store, data, ring)
+    eraser.begin("subject", "boss")
+    await asyncio.to_thread(eraser.go_on)
+    assert sorted(key.live for key in keys) == [False, True] and ring.has_operator()
+    assert {(key.made.subject, key.made.name) for key in keys} == {("", "")}
+    ring.close()
+
+
 @pytest.mark.parametrize("whose", ["", "  "])
 def test_turns_of_nobody_are_not_erased_by_an_empty_name(data: Path, store: Store, whose: str):
     with pytest.raises(InvalidInput):
@@ -244,6 +287,7 @@ def test_killed_anywhere_a_restart_finishes_it(built: tuple[Path, dict[str, Any]
         (erasure,) = Eraser(store, data).book.all()
         assert (erasure.state, erasure.turns, erasure.ratings, erasure.annotations) == ("done", 20, 21, 21), at
         assert traces(data, store) == set(), at
+        assert (erasure.keys, sorted(one.key_id for one in store.revocations())) == (2, ["key-1", "key-2"]), at
         assert store.counts()["turns"] == 40
         assert load_snapshot(data / "snapshots" / ids["snapshot"]).manifest.redactions[0].rows
         assert len(read_erased(data / "registry/assistant/1.1.0")) == 1
