@@ -152,6 +152,8 @@ class Calls:
             if access.isEnabledFor(logging.INFO):
                 caller = scope.get(SCOPE_KEY)
                 access.handle(_record(_line(call, caller.key_id if caller is not None else "")))
+            # A connection to the upstream keeps the context in which it was opened, and so this call: not its text.
+            call.turn = None
 
 
 def _call_of(scope: MutableMapping[str, Any]) -> Call:
