@@ -159,6 +159,8 @@ class Calls:
                     straight_out(line)
                 else:
                     access.info("request", extra={"fields": line})
+            # A connection to the upstream keeps the context in which it was opened, and so this call: not its text.
+            call.turn = None
 
 
 def _call_of(scope: MutableMapping[str, Any]) -> Call:

@@ -1,13 +1,16 @@
 """Request ids, access lines and what of a trace goes on to the upstream."""
 
+import contextvars
 import json
 import re
 
 import httpx
 import pytest
 
+from service.calls import Calls, current_call
 from tests.fakes.gateway import set_alias
 from tests.fakes.gateway_process import GatewayProcess
+from tests.fakes.rows import a_turn
 
 ASK = {"model": "assistant", "messages": [{"role": "user", "content": "机密的话"}], "stream": False}
 
@@ -48,3 +51,22 @@ def test_each_line_of_a_request_carries_its_id_and_none_its_text(tmp_path, fake)
     assert access["second"]["turn"].startswith("turn-") and access["second"]["ms"] >= access["second"]["upstream_ms"]
     assert access["third"]["route"] == "/turns/{turn_id}"
     assert not [line for line in lines if "机密" in line or "秘密" in line or "boom" in line]
+
+
+async def test_whatever_outlives_a_call_in_its_context_does_not_keep_its_text():
+    kept = []
+
+    async def app(scope, receive, send):
+        current_call().became(a_turn(reply="x" * 1000), recorded=True)
+        kept.append(contextvars.copy_context())  # as an upstream connection's transport does
+
+    class Watcher:
+        turns = []
+
+        def over(self, call):
+            self.turns.append(call.turn)
+
+    watcher = Watcher()
+    await Calls(app, watcher)({"type": "http", "method": "GET", "path": "/", "headers": []}, None, None)
+    assert watcher.turns[0].reply == "x" * 1000
+    assert kept[0].run(current_call).turn is None

@@ -19,7 +19,7 @@ from service.keys.hosts import keys_required
 from service.server import make_server
 from service.settings import GatewaySettings
 from tests.fakes.gateway import RunningGateway, set_alias
-from tests.fakes.gateway_process import GatewayProcess
+from tests.fakes.gateway_process import ROOT, GatewayProcess
 from tests.fakes.ollama import FakeOllama
 
 ASK = {"model": "assistant", "messages": [{"role": "user", "content": "How tall is the tower?"}]}
@@ -67,6 +67,18 @@ def test_a_locked_store_and_a_taken_port_are_said_as_such(tmp_path, fake):
         port = int(first.url.rsplit(":", 1)[1])
         with pytest.raises(Conflict, match=str(port)), RunningGateway(tmp_path / "b", fake.url, port=port):
             pass
+
+
+def test_a_second_gateway_on_the_store_is_told_whose_it_is_and_the_first_goes_on(tmp_path, fake):
+    set_alias(tmp_path)
+    with GatewayProcess(tmp_path, fake.url, log_level="error") as first:
+        command = [sys.executable, "-m", "tests.fakes.gateway_process", str(tmp_path), fake.url]
+        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert second.returncode != 0 and second.stdout == ""
+        assert f"is open in process {first.process.pid}." in second.stderr
+        answer = httpx.post(f"{first.url}/api/chat", json={**ASK, "stream": False}, timeout=20)
+        assert answer.status_code == 200 and answer.json()["turn_id"]
+        assert first.terminate()[0] == 0
 
 
 def test_sigterm_lets_a_reply_end_and_leaves_with_0(tmp_path, fake):

@@ -2,14 +2,19 @@
 
 import contextlib
 import subprocess
+import threading
 import time
+from concurrent.futures import Future
 
 import httpx
 import pytest
 
+from feedback.errors import StoreBusy
 from feedback.settings import StoreSettings
 from feedback.store.database import Store
-from tests.fakes.gateway import set_alias
+from feedback.store.session import Session
+from service.commits import committed
+from tests.fakes.gateway import RunningGateway, set_alias
 from tests.fakes.gateway_process import GatewayProcess
 
 ASK = {"model": "assistant", "messages": [{"role": "user", "content": "How tall is the tower?"}], "stream": False}
@@ -125,3 +130,25 @@ def test_no_verdict_is_taken_that_is_not_durable(small_disk, fake):
         assert {rating.rating_id for rating in store.ratings(turn)} == taken
     finally:
         store.close()
+
+
+async def test_a_commit_is_not_waited_for_without_end(monkeypatch):
+    monkeypatch.setattr("service.commits.LONGEST_S", 0.05)
+    never: Future[None] = Future()
+    with pytest.raises(StoreBusy, match=r"0\.05 s"):
+        await committed(never)
+    never.set_result(None)  # it may still come to be, and that disturbs nobody
+    await committed(never)
+
+
+def test_a_disk_that_takes_too_long_is_a_503(tmp_path, fake, monkeypatch):
+    monkeypatch.setattr("service.commits.LONGEST_S", 0.1)
+    leave = threading.Event()
+    with RunningGateway(tmp_path, fake.url) as gateway:
+        monkeypatch.setattr(Session, "commit", lambda self, batch: leave.wait(10))
+        try:
+            ask = {"model": "assistant", "messages": [{"role": "user", "content": "Hi"}], "stream": False}
+            answer = httpx.post(f"{gateway.url}/api/chat", json=ask, timeout=20)
+        finally:
+            leave.set()
+        assert (answer.status_code, answer.json()["code"]) == (503, "store-busy")
