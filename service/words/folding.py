@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from service.words.characters import changed_outside_ranges, folds, is_invisible, is_noise
+from service.words.characters import changed_outside_ranges, folds, is_noise
 from service.words.rules import Folding
 
 Codes = npt.NDArray[np.uint32]
@@ -138,7 +138,6 @@ class FoldTable:
         for code in self._changing():
             folded = self._fold(chr(code))  # none of the 90,000 is kept beside the table: that would be 20 MiB
             table[code] = ord(folded) if len(folded) == 1 else _SEVERAL if folded else _DROPPED
-        is_invisible.cache_clear()  # of every character there is: another 15 MiB
         return table
 
     def _changing(self) -> list[int]:
