@@ -13,8 +13,8 @@ from feedback.annotations import Annotation, AnnotationInput, check_annotation
 from feedback.errors import Forbidden, InvalidAnnotation, InvalidInput, InvalidRating, MalformedBody
 from feedback.mint import new_id, now
 from feedback.ratings import Rating, RatingInput, check_rating
+from feedback.store.admission import unknown_turn
 from feedback.store.database import Store
-from feedback.store.writer import unknown_turn
 from feedback.turns import Turn
 from service.callers import Caller, caller_of
 from service.commits import committed

@@ -29,6 +29,7 @@ from feedback.keys import KeyCreated, KeyRevoked
 from feedback.mint import now
 from feedback.ratings import Rating
 from feedback.settings import StoreSettings
+from feedback.store.admission import unknown_turn
 from feedback.store.backup import copy_database
 from feedback.store.connection import Connection
 from feedback.store.migrations import MIGRATIONS, Migration, migrate
@@ -49,7 +50,7 @@ from feedback.store.removal import (
 from feedback.store.rewrite import copy_living, drop_fresh, drop_leftovers, fresh_file, take_place
 from feedback.store.session import Write
 from feedback.store.tables import ANNOTATIONS, KEYED, KEYS, RATINGS, REVOCATIONS, TURNS, Kind, Table
-from feedback.store.writer import Writer, unknown_turn
+from feedback.store.writer import Writer
 from feedback.turns import Turn
 
 FILE_NAME = "ratchet.duckdb"

@@ -24,12 +24,12 @@ from typing import TypeVar
 
 import duckdb
 
-from feedback.errors import Conflict, InvalidInput, RatchetError, StoreBusy, StoreUnavailable, UnknownTurn
+from feedback.errors import InvalidInput, RatchetError, StoreBusy, StoreUnavailable
 from feedback.settings import StoreSettings
+from feedback.store.admission import Admission, fail
 from feedback.store.connection import Connection
 from feedback.store.session import Act, Session, Write
 from feedback.store.space import probe
-from feedback.store.tables import TURNS
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,6 @@ BATCH_ROWS = 1024
 """Most rows in one transaction: tens of milliseconds, so that behind a long queue no ack waits for all of it."""
 BATCH_CHARACTERS = 16 * 1024 * 1024
 """Most text in one transaction, in characters: what DuckDB holds in memory until the commit."""
-RECENT_IDS = 16_384
-"""How many of the newest ids are remembered: most ratings follow their turn soon, and need no look-up then."""
 GATHER_S = 0.025
 """While several clients write at a time, a commit waits for more of them, at most for so long."""
 QUIET = 3
@@ -65,7 +63,7 @@ class Writer:
         self._act_next: Act | None = None
         self._gate = threading.Lock()
         self._closed = False
-        self._recent: dict[str, None] = {}
+        self._admission = Admission()
         self._busy = False
         """Whether writes come thick enough for several to have waited together."""
         self._batched_at = time.monotonic()
@@ -139,7 +137,7 @@ class Writer:
                 failure = error if isinstance(error, RatchetError) else _disk_trouble(error)
                 if isinstance(failure, StoreUnavailable):
                     self._trouble = failure
-                _fail(live, failure)
+                fail(live, failure)
             self._committing_since = None
             if self._connection.log_bytes >= self._checkpoint_at:
                 self._checkpoint()
@@ -150,7 +148,7 @@ class Writer:
         if not act.future.set_running_or_notify_cancel():
             return
         self._let_go()
-        self._recent.clear()
+        self._admission.forget()
         try:
             result = act.run(self._connection)
         except Exception as error:  # as for a batch: its future must be answered, the next one be tried
@@ -230,7 +228,7 @@ class Writer:
 
     def _commit(self, session: Session, batch: Sequence[Write]) -> None:
         """Commit the batch and resolve its futures. On a row that DuckDB refuses, halve until it stands alone."""
-        batch = self._admit(session, batch)
+        batch = self._admission.admit(session, batch)
         if not batch:
             return
         began = time.perf_counter()
@@ -238,7 +236,7 @@ class Writer:
             session.commit(batch)
         except (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError) as error:
             if len(batch) == 1:
-                _fail(batch, _refusal(batch[0], error))
+                fail(batch, _refusal(batch[0], error))
                 return
             middle = len(batch) // 2
             self._commit(session, batch[:middle])
@@ -246,37 +244,9 @@ class Writer:
         else:
             if self.on_commit is not None:
                 self.on_commit(len(batch), time.perf_counter() - began)
-            self._remember(batch)
+            self._admission.remember(batch)
             for write in batch:
                 write.future.set_result(None)
-
-    def _admit(self, session: Session, batch: Sequence[Write]) -> list[Write]:
-        """Those that may be written: known turn, fresh id. The others' futures fail here."""
-        coming = {write.item_id for write in batch if write.table is TURNS}
-        named = {write.turn_id for write in batch if write.table.of_turns} - coming
-        asked = {turn_id for turn_id in named if turn_id not in self._recent}  # `- keys()` would go through all of them
-        known = session.stored(asked) if asked else set()
-        admitted: list[Write] = []
-        fresh: set[str] = set()
-        for write in batch:
-            if write.item_id in self._recent or write.item_id in fresh:
-                _fail([write], Conflict(f"{write.item_id} is stored already.", "Mint an id for each: mint.new_id()."))
-            elif (
-                not write.table.of_turns
-                or write.turn_id in coming
-                or write.turn_id in self._recent
-                or write.turn_id in known
-            ):
-                fresh.add(write.item_id)
-                admitted.append(write)
-            else:
-                _fail([write], unknown_turn(write.turn_id))
-        return admitted
-
-    def _remember(self, batch: Sequence[Write]) -> None:
-        self._recent.update(dict.fromkeys(write.item_id for write in batch))
-        while len(self._recent) > RECENT_IDS:
-            del self._recent[next(iter(self._recent))]
 
     def _checkpoint(self) -> None:
         """Fold the log into the file, and let the session go, so that readers alone can reopen a broken database.
@@ -292,16 +262,6 @@ class Writer:
             self._checkpoint_at = 2 * self._connection.log_bytes
             log.warning("the store's log could not be folded in, and is kept: %s", error)
         self._let_go()
-
-
-def unknown_turn(turn_id: str) -> UnknownTurn:
-    return UnknownTurn(f"There is no turn {turn_id[:64]!r}.", "Take the id from the answer's X-Turn-Id header.")
-
-
-def _fail(batch: Sequence[Write], error: RatchetError) -> None:
-    for write in batch:
-        if not write.future.done():
-            write.future.set_exception(error)
 
 
 def _refusal(write: Write, error: Exception) -> InvalidInput:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from service.chat.delivery import ClientLeft, WhileListening
+from service.chat.listening import ClientLeft, WhileListening
 
 
 class Awaited(ASGIResponse):

@@ -17,7 +17,7 @@ from service.chat.asked import Asked, Ended, Piece
 from service.chat.fields import Fields, named
 from service.chat.logprobs import Logprobs
 from service.chat.refusals import refusal
-from service.upstream.reply import Chunk
+from service.upstream.reply import MANY, Chunk, joined
 from service.words.filter import StreamFilter, WordFilter
 from service.words.rules import Direction
 
@@ -32,8 +32,6 @@ TEXTS = frozenset({"tools", "format", "suffix", "template"})
 """Of the others those that a hit may name; any further name may be somebody's text."""
 HITS_LIMIT = 1000
 """Hits that a turn keeps; a megabyte of one short word has more, and all of them are counted."""
-MANY = 3
-"""From so many chunks at once on it pays to join their texts."""
 DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
 
 
@@ -114,7 +112,7 @@ class Exchange:
         if self._first_token_ms is None:
             self._first_token_ms = self._elapsed_ms()
         piece = Piece(tool_calls=[], logprobs=[])
-        for chunk in chunks if len(chunks) < MANY else _joined(chunks):
+        for chunk in chunks if len(chunks) < MANY else joined(chunks):
             message = chunk.message
             text, thinking = message.content or chunk.response, message.thinking or chunk.thinking
             if self._heard is not None:
@@ -250,21 +248,3 @@ class Exchange:
 
     def _elapsed_ms(self) -> float:
         return (time.perf_counter() - self._began) * 1000
-
-
-def _joined(chunks: list[Chunk]) -> list[Chunk]:
-    """The same with neighbours of mere text as one, where many came at once: a filter's cost is by the piece."""
-    found: list[Chunk] = []
-    texts: list[str] = []
-    for chunk in chunks:
-        said = chunk.message
-        if not (chunk.done or chunk.logprobs or said.thinking or said.tool_calls or chunk.thinking or chunk.tool_calls):
-            texts.append(said.content or chunk.response)
-            continue
-        if texts:
-            found.append(Chunk(response="".join(texts)))
-            texts = []
-        found.append(chunk)
-    if texts:
-        found.append(Chunk(response="".join(texts)))
-    return found

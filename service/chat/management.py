@@ -21,7 +21,7 @@ from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from feedback.errors import Conflict, InvalidInput, MalformedBody, UpstreamBroke
 from service.aliases import OLLAMAS_OWN
 from service.chat.asked import decode_object, folded
-from service.chat.delivery import ClientLeft, WhileListening
+from service.chat.listening import ClientLeft, WhileListening
 from service.parts import AnyRequest, Parts, parts_of
 from service.upstream.host import Host, full_name
 

@@ -21,6 +21,8 @@ from service.upstream.places import Place
 END_OF_BODY_S = 0.25
 """How long the end of a body may be behind its last line; a connection that is slower is not kept."""
 NEWLINE = 10
+MANY = 3
+"""From so many chunks at once on it pays to join their texts."""
 LINE_LIMIT_BYTES = 8 * 1024 * 1024
 """Longest line of a reply. The longest in earnest is a generation's last, with its context of some 100,000 tokens."""
 
@@ -203,3 +205,21 @@ def _chunk(line: bytes) -> Chunk:
     if chunk.error is not None:
         raise faults.stopped(chunk.error)
     return chunk
+
+
+def joined(chunks: list[Chunk]) -> list[Chunk]:
+    """The same with neighbours of mere text as one, where many came at once: a filter's cost is by the piece."""
+    found: list[Chunk] = []
+    texts: list[str] = []
+    for chunk in chunks:
+        said = chunk.message
+        if not (chunk.done or chunk.logprobs or said.thinking or said.tool_calls or chunk.thinking or chunk.tool_calls):
+            texts.append(said.content or chunk.response)
+            continue
+        if texts:
+            found.append(Chunk(response="".join(texts)))
+            texts = []
+        found.append(chunk)
+    if texts:
+        found.append(Chunk(response="".join(texts)))
+    return found
