@@ -8,7 +8,7 @@
     │   ├── InvalidWords          a word list that can't be read: file, line, reason
     │   ├── BlockedText           a correction with a word that blocks: it would be learnt from
     │   ├── InvalidSettings       file, key and nearest valid key
-    │   ├── Unsupported           right in shape, but not something that this release can do: images, n > 1
+    │   ├── Unsupported           right in shape, but not something that can be done: n > 1, an image by URL
     │   ├── MethodNotAllowed      the path is right, the method is not
     │   └── BodyTooLarge          over `gateway.body_limit_bytes`
     ├── NotFound
@@ -26,11 +26,14 @@
     │   ├── CycleRunning          one cycle at a time
     │   ├── NothingToLearn        the pool is too small for a snapshot that means anything
     │   └── SnapshotCorrupt       a frozen file no longer has the hash that its manifest gives
-    ├── Forbidden                 may not be done here (for example: served open beyond loopback)
+    ├── Unauthorized              no key, or one that holds no longer
+    ├── Forbidden                 may not be done here, or not with this key
     ├── Unavailable               not the caller's fault: try again
     │   ├── UpstreamDown          no Ollama and no engine answers
     │   ├── UpstreamBroke         a reply was cut before its end
     │   ├── UpstreamRefused       the upstream answered with an error of its own
+    │   ├── Overloaded            every host of the upstream is busy and enough requests wait already
+    │   ├── RateLimited           this key's requests or tokens of the minute are used up
     │   ├── StoreUnavailable      a write could not be made durable
     │   ├── StoreBusy             the writer's queue is full
     │   └── EngineMissing         the optional package that runs models here
@@ -87,6 +90,10 @@ class InvalidSettings(InvalidInput):
 
 class Unsupported(InvalidInput):
     code = "unsupported"
+
+
+class IdempotencyMismatch(InvalidInput):
+    code = "idempotency-mismatch"
 
 
 class MethodNotAllowed(InvalidInput):
@@ -157,6 +164,14 @@ class SnapshotCorrupt(Conflict):
     code = "snapshot-corrupt"
 
 
+class Unauthorized(RatchetError):
+    code = "unauthorized"
+
+
+class IdempotencyBusy(Conflict):
+    code = "idempotency-busy"
+
+
 class Forbidden(RatchetError):
     code = "forbidden"
 
@@ -181,6 +196,20 @@ class UpstreamRefused(Unavailable):
     def __init__(self, message: str, mend: str = "", *, status: int = 502) -> None:
         super().__init__(message, mend)
         self.status = status
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+
+
+class RateLimited(Unavailable):
+    """`retry_after_s`: when asking again may help, in whole seconds."""
+
+    code = "rate-limited"
+
+    def __init__(self, message: str, mend: str = "", *, retry_after_s: int = 1) -> None:
+        super().__init__(message, mend)
+        self.retry_after_s = retry_after_s
 
 
 class StoreUnavailable(Unavailable):

@@ -102,7 +102,7 @@ def unjudged(cursor: Cursor, rules: PoolSettings, now: dt.datetime) -> tuple[int
     """How many turns nobody judged, and the reasons that keep them out, without reading their text."""
     cursor.execute(
         """
-        SELECT t.status, t.created_at < ? AS old, count(*) FROM turns t
+        SELECT t.status, t.version = '' AS other, t.created_at < ? AS old, count(*) FROM turns t
         WHERE NOT EXISTS (SELECT 1 FROM ratings r WHERE r.turn_id = t.turn_id)
           AND NOT EXISTS (SELECT 1 FROM annotations a WHERE a.turn_id = t.turn_id)
         GROUP BY ALL
@@ -110,10 +110,12 @@ def unjudged(cursor: Cursor, rules: PoolSettings, now: dt.datetime) -> tuple[int
         [_oldest(rules, now).astimezone(dt.UTC).replace(tzinfo=None)],
     )
     reasons: Counter[str] = Counter()
-    for status, old, turns in cursor.fetchall():
+    for status, other, old, turns in cursor.fetchall():
         reasons["out:no-verdict"] += turns
         if status != "whole":
             reasons[f"out:{status}"] += turns
+        if other:
+            reasons["out:other-model"] += turns
         if old:
             reasons["out:too-old"] += turns
     return reasons["out:no-verdict"], reasons
@@ -132,6 +134,10 @@ def admit(
     out = [found.reason] if found.reason.startswith("out:") else []
     if turn.status != "whole":
         out.append(f"out:{turn.status}")
+    if not turn.version:
+        out.append("out:other-model")  # it never was a version of ours, whose ways are not to be learnt
+    if turn.attachments:
+        out.append("out:attachments")  # without its image the reply would be learnt as an answer to bare text
     if turn.created_at < _oldest(rules, now):
         out.append("out:too-old")
     if not turn.messages or turn.messages[-1].role != "user":

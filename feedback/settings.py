@@ -35,6 +35,8 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Seconds without a write after which the writer folds the log in, while nobody waits for it."""
     memory_limit_mib: int = 1024
     """Memory that DuckDB may use in the gateway, MiB. Folding the log in needs room for 2,048 turns' text."""
+    retention_days: int = 0
+    """Days after which a turn is removed for good, with its ratings, annotations and attachments; 0 keeps all."""
 
 
 class PoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

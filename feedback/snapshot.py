@@ -8,8 +8,9 @@
 
 Plain Parquet with lists of structs, for pandas, datasets, Ray or DuckDB to read without this code. The id is a hash of
 rows, rules and tokenizer: the same content is the same snapshot, whenever and in whatever order it came to be. The
-folder is written under another name and renamed, so half a snapshot is never seen. Must never be changed once there,
-must never import DuckDB.
+folder is written under another name and renamed, so half a snapshot is never seen. Must never import DuckDB, must never
+be changed once there, but for one reason: an erasure takes a person's rows out (`feedback.redaction`), and the manifest
+then says so. Its id stays, which versions are traced by; it is the hash of what the snapshot held at first.
 """
 
 from __future__ import annotations
@@ -127,6 +128,17 @@ class FrozenFile(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
 
 
+class Redaction(msgspec.Struct, frozen=True, kw_only=True):
+    """That rows were taken out of a snapshot, after it was frozen."""
+
+    erasure_id: str
+    at: dt.datetime
+    rows: dict[str, int]
+    """File → rows that were taken out of it; only files that lost some."""
+    files: dict[str, FrozenFile]
+    """Each of these files as it was before: by its hash a version that was trained on it can still be traced."""
+
+
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """How a snapshot came to be: the manifest's part that its rows don't tell."""
 
@@ -153,6 +165,8 @@ class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[StepCount]
     parents: Parents
     files: dict[str, FrozenFile]
+    redactions: list[Redaction] = []
+    """What erasures took out, oldest first."""
 
 
 _MESSAGES = ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))

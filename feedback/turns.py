@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 Dialect = Literal["ollama", "openai"]
-Status = Literal["whole", "cut", "blocked"]
+Status = Literal["whole", "cut", "blocked", "raw"]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     created_at: dt.datetime
     alias: str
     version: str
-    """The SemVer of the version that answered, for example `1.0.0`."""
+    """The SemVer of the version that answered, for example `1.0.0`; empty: another model of the upstream did."""
     model_tag: str
     """The immutable tag that the upstream was asked for, for example `assistant:1.0.0`."""
     dialect: Dialect
@@ -55,7 +55,10 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """What the model was sent, oldest first; the last one is the prompt."""
     reply: str
     status: Status
-    """`whole`; `cut` by an upstream that broke or a client that left; `blocked` by the filter. Only `whole` teaches."""
+    """`whole`; `cut` by an upstream that broke or a client that left; `blocked` by the filter; `raw`, whole but no
+    conversation: a prompt without the model's template, the middle of a text, a history in tokens. Only `whole`
+    teaches.
+    """
     done_reason: str = ""
     filter_hits: list[FilterHit] = []
     prompt_tokens: int | None = None
@@ -64,6 +67,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     total_ms: float = 0.0
     options: dict[str, Any] = {}
     """Sampling options as the client gave them, for lineage."""
+    attachments: list[str] = []
+    """SHA-256 of each image that its messages carried, oldest first: files of these names lie in `attachments/`."""
     subject: str = ""
     """Whose turn it is, as the client names them (a key's owner from the next release on); empty if not said."""
 

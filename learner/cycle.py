@@ -172,7 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
     tables = LearnerTables.read(given.settings)
     try:
         with upstream_of(tables.learner) as upstream:
-            shop = Workshop(tables=tables, parts=real_parts(tables.learner), upstream=upstream)
+            shop = Workshop(tables=tables, parts=real_parts(tables), upstream=upstream)
             state = run_cycle(shop, given.cycle, given.reason)
     except Stopped:
         return STOPPED

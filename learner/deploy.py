@@ -1,6 +1,7 @@
 """Putting a version in the champion's place without a request failing.
 
-    verify → push → load and warm → smoke test → parity of the prompt → swap alias.json → drain → unload the old one
+    verify → push → load and warm → smoke test → parity of the prompt → the same on every other host
+           → swap alias.json → drain → unload the old one
 
 Everything that can go wrong goes wrong before the swap, while the champion serves on; the swap is one rename; what
 comes after it only tidies up, and its failures are reported, not raised. The old version stays on the upstream's disk:
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from feedback.errors import Conflict, CycleFailed, RatchetError, Unavailable
+from feedback.errors import Conflict, CycleFailed, RatchetError, Unavailable, UpstreamBroke, UpstreamDown
 from feedback.files import replace_file
 from feedback.mint import now
 from learner.alias import Alias, AliasFile, Served, read_aliases, write_aliases
@@ -61,6 +62,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     upstream: Upstream
     data_dir: Path
     settings: LearnerSettings
+    mirrors: list[str] = []
+    """URLs of the other hosts that the gateway asks: a version is put on each before it serves."""
 
     @property
     def alias_file(self) -> Path:
@@ -83,6 +86,9 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
     drained: bool
     """Whether the old version was seen to leave memory within drain_timeout_s; if not, it leaves when its last reply
     has ended."""
+    missed: list[str] = []
+    """Hosts that did not answer and have not got the version: the gateway asks them for nothing of it until it is
+    promoted again."""
 
 
 def champion_of(site: Site) -> Alias | None:
@@ -121,6 +127,7 @@ def bootstrap(site: Site, base: VersionManifest) -> Deployed | None:
     manifest = site.registry.get(site.model, alias.champion.version)
     _push(site, manifest, alias.champion.tag)
     site.upstream.load(alias.champion.tag)
+    _mirror(site, manifest, alias.champion.tag)
     return None
 
 
@@ -139,6 +146,7 @@ def _deploy(site: Site, manifest: VersionManifest, reason: str, *, expected: str
         load_s = site.upstream.load(tag)
         smoke_reply_tokens = _smoke_test(site, tag)
         prompt_checked = check_prompt(site, manifest, tag)
+        missed = _mirror(site, manifest, tag)
         old, flip_ms = _swap(site, manifest, tag, reason, expected=expected, back=back)
     except RatchetError:
         if not serving:
@@ -148,8 +156,36 @@ def _deploy(site: Site, manifest: VersionManifest, reason: str, *, expected: str
     return Deployed(
         version=manifest.version, tag=tag, previous=None if before is None else before.champion.version,
         flip_ms=flip_ms, load_s=load_s, smoke_reply_tokens=smoke_reply_tokens, prompt_checked=prompt_checked,
-        drained=drained,
+        drained=drained, missed=missed,
     )  # fmt: skip
+
+
+def _mirror(site: Site, manifest: VersionManifest, tag: str) -> list[str]:
+    """Put a version on the other hosts, each as carefully as on the first; returns those that did not answer.
+
+    One that is away holds nobody up: what it lacks it is not asked for. One that answers and does it wrong stops the
+    deploy, as the first host does.
+    """
+    missed = []
+    for url in site.mirrors:
+        try:
+            with Upstream(url, timeout_s=site.settings.warm_timeout_s) as mirror:
+                there = msgspec.structs.replace(site, upstream=mirror)
+                _push(there, manifest, tag)
+                mirror.load(tag)
+                _smoke_test(there, tag)
+                check_prompt(there, manifest, tag)
+        except (UpstreamDown, UpstreamBroke):
+            missed.append(url)
+    return missed
+
+
+def _unload_everywhere(site: Site, tag: str) -> None:
+    """Take a model out of the memory of all hosts. Raises what the first host's asking raises; others may be away."""
+    for url in site.mirrors:
+        with suppress(RatchetError), Upstream(url, timeout_s=site.settings.warm_timeout_s) as mirror:
+            mirror.unload(tag)
+    site.upstream.unload(tag)
 
 
 def _push(site: Site, manifest: VersionManifest, tag: str) -> None:
@@ -259,7 +295,7 @@ def _drain(site: Site, old: Served, new: VersionManifest) -> bool:
         with _alias_lock(site):
             if _in_use(site, old.tag):
                 return False
-            site.upstream.unload(old.tag)
+            _unload_everywhere(site, old.tag)
         while old.tag in site.upstream.loaded():
             if time.monotonic() > limit:
                 return False
@@ -286,7 +322,7 @@ def _let_go(site: Site, tag: str) -> None:
     """Free the memory of what did not come to serve. A failure of this must not hide the one that led here."""
     with suppress(RatchetError), _alias_lock(site):
         if not _in_use(site, tag):
-            site.upstream.unload(tag)
+            _unload_everywhere(site, tag)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import msgspec
 from feedback import errors
 from feedback.errors import RatchetError, Unavailable
 from feedback.files import sha256_file
+from feedback.operator_key import operator_headers
 
 FREEZE_TIMEOUT_S = 600.0
 """Longest wait for a snapshot: a million turns take about a quarter of a minute."""
@@ -29,8 +30,10 @@ class GatewayDown(Unavailable):
 class Gateway:
     """One gateway, by its URL."""
 
-    def __init__(self, url: str, *, timeout_s: float = FREEZE_TIMEOUT_S) -> None:
+    def __init__(self, url: str, data_dir: Path | None = None, *, timeout_s: float = FREEZE_TIMEOUT_S) -> None:
+        """`data_dir`: where the operator's key lies, if the gateway needs one; read anew for each use."""
         self.url = url.rstrip("/")
+        self._data_dir = data_dir
         self._timeout = httpx.Timeout(timeout_s, connect=5.0)
 
     def freeze(self, tokenizer: Path, guard: Sequence[str], base_model: str) -> dict[str, Any]:
@@ -46,7 +49,8 @@ class Gateway:
             NothingToLearn: the pool has too few rows.
         """
         sha256 = sha256_file(tokenizer)
-        with httpx.Client(base_url=self.url, timeout=self._timeout, trust_env=False) as client:
+        headers = operator_headers(self._data_dir) if self._data_dir is not None else {}
+        with httpx.Client(base_url=self.url, timeout=self._timeout, headers=headers, trust_env=False) as client:
             self._send(client, "PUT", f"/tokenizers/{sha256}", content=tokenizer.read_bytes())
             body = {"tokenizer": sha256, "guard": list(guard), "base_model": base_model}
             return self._send(client, "POST", "/snapshots", json=body)

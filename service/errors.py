@@ -28,28 +28,34 @@ Speech = Literal["ollama", "openai", "ours"]
 
 STATUS: dict[type[RatchetError], int] = {
     errors.InvalidInput: 400,
+    errors.IdempotencyMismatch: 422,
     errors.BodyTooLarge: 413,
     errors.MethodNotAllowed: 405,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.Unauthorized: 401,
     errors.Forbidden: 403,
     errors.Unavailable: 503,
     errors.UpstreamBroke: 502,
     errors.UpstreamRefused: 502,
+    errors.Overloaded: 429,
+    errors.RateLimited: 429,
     AliasCorrupt: 503,
     errors.CycleFailed: 500,
     RatchetError: 500,
 }
 """Class → status; a class that is not here has its nearest ancestor's."""
 
-RETRY_AFTER_S = {"store-busy": 1, "upstream-down": 5}
+RETRY_AFTER_S = {"store-busy": 1, "upstream-down": 5, "overloaded": 2}
 """Code → seconds after which asking again may help, for the `Retry-After` header."""
 
 OPENAI_TYPES = {
     400: "invalid_request_error",
+    401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
     413: "invalid_request_error",
+    429: "rate_limit_error",
 }
 
 
@@ -95,10 +101,12 @@ def failure_of(error: BaseException) -> Failure:
             mend="Its log names the place; please report it.",
         )
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    if isinstance(error, errors.UpstreamRefused) and 400 <= error.status < 500 and error.status != 404:
-        status = error.status  # the client's own doing; a missing tag (404) is ours
-    wait = RETRY_AFTER_S.get(error.code)
+    if isinstance(error, errors.UpstreamRefused) and (400 <= error.status < 500 or error.status == 501):
+        status = error.status if error.status != 404 else status  # the client's own doing; a missing tag (404) is ours
+    wait = error.retry_after_s if isinstance(error, errors.RateLimited) else RETRY_AFTER_S.get(error.code)
     headers = {"retry-after": str(wait)} if wait is not None else {}
+    if status == 401:
+        headers["www-authenticate"] = 'Bearer realm="ratchet"'
     return Failure(status=status, code=error.code, message=error.message, mend=error.mend, headers=headers)
 
 

@@ -12,8 +12,15 @@ from litestar import Request
 from feedback.settings import PoolSettings, StoreSettings
 from feedback.store.database import Store
 from service.aliases import AliasBook
+from service.chat.contexts import Contexts
+from service.exposition import Exposition
+from service.idempotency import Replays
+from service.keys.guard import Door
+from service.keys.limits import Limits
+from service.meters import Meters
+from service.privacy.erasing import Eraser
 from service.settings import GatewaySettings
-from service.upstream import Upstream
+from service.upstream.client import Upstream
 from service.words.book import WordBook
 
 AnyRequest = Request[Any, Any, Any]
@@ -30,8 +37,22 @@ class Parts:
     upstream: Upstream
     aliases: AliasBook
     words: WordBook
+    meters: Meters
+    exposition: Exposition
+    replays: Replays
+    door: Door
+    """Keys, sessions and limits."""
+    contexts: Contexts = dataclasses.field(default_factory=Contexts)
+    """Histories in tokens that were given out."""
+    eraser: Eraser
+    """Removes what a person, or the operator, wants gone."""
     freezing: asyncio.Lock
     """One snapshot at a time: a freeze takes seconds of a core."""
+
+    @property
+    def limits(self) -> Limits:
+        """What each key may still ask for; `limits.spent(caller, tokens)` when a reply has ended."""
+        return self.door.limits
 
     @property
     def data_dir(self) -> Path:

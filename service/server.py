@@ -1,15 +1,15 @@
 """Running the gateway: uvicorn on loopback, told when it is ready, and ended without losing anything.
 
 At SIGTERM or SIGINT it takes no new requests, lets replies under way end within `shutdown_timeout_s`, cuts and keeps
-those that don't, flushes the writer and leaves with 0. Must never listen beyond loopback: there are no keys yet.
+those that don't, flushes the writer and leaves with 0. Must never listen beyond loopback without keys.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import ipaddress
 import logging
+import os
 import signal
 import socket
 import threading
@@ -19,13 +19,23 @@ import uvicorn
 from litestar import Litestar
 from uvicorn.config import Config
 
-from feedback.errors import Conflict, Forbidden, RatchetError
+from feedback.errors import Conflict, RatchetError
 from feedback.settings import PoolSettings, StoreSettings
 from service import logs
 from service.app import create_app
+from service.calls import Calls
+from service.hangups import Protocol
+from service.keys.hosts import keys_required
 from service.settings import GatewaySettings
+from service.short_way import ShortWay
 
 log = logging.getLogger(__name__)
+
+SEND_BUFFER_BYTES = 64 * 1024
+"""What the kernel may hold for a client that doesn't read, instead of megabytes: a thousand of them stop their models
+soon, and cost what their text so far costs."""
+GARBAGE_THRESHOLDS = (10_000, 20, 20)
+"""As `gc.set_threshold` takes them."""
 
 
 class GatewayServer(uvicorn.Server):
@@ -40,6 +50,8 @@ class GatewayServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            for listening in self.servers[0].sockets:
+                _limit_kernel_buffer(listening.fileno())
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             log.info("ready", extra={"fields": {"url": self.url}})
@@ -55,36 +67,44 @@ def run_gateway(
 ) -> None:
     """Serve until told to stop. `ready` is called with the URL once requests are taken.
 
-    Raises Forbidden for a host beyond loopback, Conflict where the port is taken, and what startup raises: StoreLocked,
-    StoreUnavailable, InvalidWords.
+    Raises Forbidden for a host beyond loopback without keys, Conflict where the port is taken, and what startup raises:
+    StoreLocked, StoreUnavailable, InvalidWords.
     """
     logs.set_up(gateway.log_level)
-    server = make_server(gateway, store, pool, ready)
+
+    def settled(url: str) -> None:
+        _look_for_garbage_seldom()
+        if ready is not None:
+            ready(url)
+
+    server = make_server(gateway, store, pool, settled)
+    thresholds = gc.get_threshold()
     try:
         with _stopped_quietly():
             serve(server, gateway)
     finally:
-        gc.unfreeze()  # what a large word list froze; or libraries that count their objects at the end miss some
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()  # or libraries that count their objects at the end miss some
 
 
 def make_server(
     gateway: GatewaySettings, store: StoreSettings, pool: PoolSettings, ready: Callable[[str], None] | None = None
 ) -> GatewayServer:
     """The server, not yet running. Raises Forbidden, InvalidWords."""
-    refuse_open_host(gateway.host)
+    keys_required(gateway)  # or it may not listen there at all
     app = create_app(gateway, store, pool)
     config = uvicorn.Config(
-        logs.AccessLog(app),
+        Calls(ShortWay(app), *app.state.watchers),
         host=gateway.host,
         port=gateway.port,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,  # nobody in front of a loopback address may say whom it speaks for
+        proxy_headers=False,  # nobody in front may say whom it speaks for: keys do
         timeout_graceful_shutdown=max(1, round(gateway.shutdown_timeout_s)),
     )
     return GatewayServer(config, app, ready)
@@ -105,16 +125,18 @@ def serve(server: GatewayServer, gateway: GatewaySettings) -> None:
     )
 
 
-def refuse_open_host(host: str) -> None:
-    """Raise Forbidden unless `host` is loopback."""
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if not loopback:
-        raise Forbidden(
-            f"The gateway may not listen on {host}: it has no keys yet.", 'Set gateway.host to "127.0.0.1" or "::1".'
-        )
+def _limit_kernel_buffer(listening: int) -> None:
+    """Every connection that is accepted there inherits it."""
+    with socket.socket(fileno=os.dup(listening)) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+
+def _look_for_garbage_seldom() -> None:
+    """A sixth of a chat's CPU went into looking through what was there since the start, or is gone by itself: whatever
+    is there now is no garbage, and of what requests make next to nothing needs the collector."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 @contextlib.contextmanager

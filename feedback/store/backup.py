@@ -32,7 +32,7 @@ def copy_database(con: duckdb.DuckDBPyConnection, target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove(part)
-        counts = _copy(con, part)
+        counts = fill_copy(con, part)
         if (found := _counts_in(part)) != counts:
             raise OSError(f"the copy holds {found} rows, not {counts}")
         with part.open("rb") as copy:
@@ -49,14 +49,14 @@ def copy_database(con: duckdb.DuckDBPyConnection, target: Path) -> Path:
     return target
 
 
-def _copy(con: duckdb.DuckDBPyConnection, part: Path) -> dict[str, int]:
+def fill_copy(con: duckdb.DuckDBPyConnection, part: Path) -> dict[str, int]:
     """Fill `part` from one transaction's view of the live database; how many rows each table had in that view."""
     alias = f"copy_{os.urandom(8).hex()}"
     con.execute(attach_sql(part, alias))
     try:
         con.begin()
         try:
-            counts = _counts(con, DATABASE)
+            counts = row_counts(con, DATABASE)
             con.execute(f"COPY FROM DATABASE {DATABASE} TO {alias}")
             con.commit()
         finally:
@@ -71,10 +71,11 @@ def _copy(con: duckdb.DuckDBPyConnection, part: Path) -> dict[str, int]:
 def _counts_in(part: Path) -> dict[str, int]:
     with duckdb.connect(str(part), read_only=True, config={"memory_limit": "256MiB", "threads": 1}) as copy:
         (name,) = copy.execute("SELECT current_database()").fetchall()[0]
-        return _counts(copy, name)
+        return row_counts(copy, name)
 
 
-def _counts(con: duckdb.DuckDBPyConnection, database: str) -> dict[str, int]:
+def row_counts(con: duckdb.DuckDBPyConnection, database: str) -> dict[str, int]:
+    """Table → rows, of every table of a database that is attached."""
     names = con.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = ?", [database]).fetchall()
     return {name: con.execute(f'SELECT count(*) FROM "{database}".main."{name}"').fetchall()[0][0] for (name,) in names}
 

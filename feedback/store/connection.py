@@ -22,6 +22,7 @@ from pathlib import Path
 import duckdb
 
 from feedback.errors import StoreLocked, StoreUnavailable
+from feedback.files import sync_folder
 from feedback.settings import StoreSettings
 
 DATABASE = "ratchet"
@@ -43,7 +44,8 @@ class Connection:
         """Raises StoreLocked, naming the process that owns the file; StoreUnavailable where it can't be opened."""
         self.file = file
         self._settings = settings
-        self._gate = threading.Lock()
+        self._gate = threading.Condition()
+        self._replacing = False
         self._cursors = 0
         self._broken = False
         self._closed = False
@@ -61,6 +63,7 @@ class Connection:
         Raises StoreUnavailable after `close`, or while a broken database can't be opened again.
         """
         with self._gate:
+            self._gate.wait_for(lambda: not self._replacing)
             cursor = self._living().cursor()
             self._cursors += 1
         try:
@@ -74,6 +77,7 @@ class Connection:
                 cursor.close()
                 self._cursors -= 1
                 self._release_if_last()
+                self._gate.notify_all()
 
     @property
     def broken(self) -> bool:
@@ -98,6 +102,30 @@ class Connection:
             if not self._closed:
                 self._closed = True
                 self._release_if_last()
+
+    def replace_with(self, fresh: Path, patience_s: float) -> bool:
+        """Let another database take the file's place, atomically, once every cursor is left; new ones wait meanwhile.
+
+        False, and nothing has changed, where some cursor is not left within `patience_s` seconds, or the log could not
+        be folded in. The caller must hold no cursor. Raises StoreUnavailable where the file can't be opened anew.
+        """
+        with self._gate:
+            self._replacing = True
+            try:
+                if not self._gate.wait_for(lambda: self._cursors == 0, patience_s) or self._closed or self._broken:
+                    return False
+                self._root.close()
+                self._broken = True  # until it is open again
+                clean = not self.log_bytes
+                if clean:
+                    os.replace(fresh, self.file)
+                    sync_folder(self.file.parent)
+                self._root = _attach(self.file, self._settings)
+                self._broken = False
+                return clean
+            finally:
+                self._replacing = False
+                self._gate.notify_all()
 
     def _release_if_last(self) -> None:
         """Closing the root would close every cursor on it, under the hands of whoever reads: the last one closes it."""

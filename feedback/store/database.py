@@ -1,18 +1,21 @@
 """The store's door: append a turn, a rating or an annotation, and read them back.
 
 One process owns the file and one thread in it writes (`writer`). An `add_*` gives a future at once; it is resolved when
-the row is on disk, and only then may anybody be told that it is stored. Rows are only ever added. Readers have cursors
-of their own: a reader sees one committed state for as long as it reads, and neither blocks the writer nor is
-disturbed by it.
+the row is on disk, and only then may anybody be told that it is stored. Readers have cursors of their own: a reader
+sees one committed state for as long as it reads, and neither blocks the writer nor is disturbed by it.
 
-Must never: acknowledge before the commit; update or delete; open the file twice.
+Rows are only ever added, and never changed. Erasure and retention alone take some out, whole turns with all that was
+said of them (`removal`), and `compact` then takes their text out of the file (`rewrite`).
+
+Must never: acknowledge before the commit; update; delete for any other reason; open the file twice.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -20,19 +23,39 @@ from typing import Any
 import duckdb
 
 from feedback.annotations import Annotation
-from feedback.errors import Conflict, StoreUnavailable
+from feedback.errors import Conflict, RatchetError, StoreUnavailable
+from feedback.keyed import KeyedAnswer
+from feedback.keys import KeyCreated, KeyRevoked
 from feedback.mint import now
 from feedback.ratings import Rating
 from feedback.settings import StoreSettings
+from feedback.store.admission import unknown_turn
 from feedback.store.backup import copy_database
 from feedback.store.connection import Connection
 from feedback.store.migrations import MIGRATIONS, Migration, migrate
+from feedback.store.removal import (
+    Doomed,
+    Removed,
+    Whose,
+    end_keys,
+    keys_of,
+    next_turns,
+    referenced,
+    remove_keyed,
+    remove_turns,
+    remove_verdicts,
+    verdicts_of,
+    written_into,
+)
+from feedback.store.rewrite import copy_living, drop_fresh, drop_leftovers, fresh_file, take_place
 from feedback.store.session import Write
-from feedback.store.tables import ANNOTATIONS, RATINGS, TURNS, Kind, Table
-from feedback.store.writer import Writer, unknown_turn
+from feedback.store.tables import ANNOTATIONS, KEYED, KEYS, RATINGS, REVOCATIONS, TURNS, Kind, Table
+from feedback.store.writer import Writer
 from feedback.turns import Turn
 
 FILE_NAME = "ratchet.duckdb"
+COMPACT_TRIES = 5
+"""How often `compact` waits for readers to leave, before it gives up for now."""
 
 
 class Store:
@@ -53,6 +76,7 @@ class Store:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         connection = Connection(settings.data_dir.resolve() / FILE_NAME, settings)
         try:
+            drop_leftovers(connection)
             with connection.cursor() as cursor:
                 migrate(cursor, connection.file, migrations)
             return cls(connection, settings)
@@ -60,22 +84,38 @@ class Store:
             connection.close()
             raise
 
-    def add_turn(self, turn: Turn) -> Future[None]:
-        """Append a turn. The future is resolved once it is durable.
+    def add_turn(self, turn: Turn, keyed: KeyedAnswer | None = None) -> Future[None]:
+        """Append a turn, and with it the key that it answers. The future is resolved once both are durable.
 
         Raises at once: InvalidInput for text or numbers that can't be stored, StoreBusy where too many writes wait,
         StoreUnavailable after `close`. The future fails with: Conflict where a recent row has the same id,
         StoreUnavailable where the disk refuses, InvalidInput where DuckDB does.
         """
-        return self._add(TURNS, turn)
+        return self._add(TURNS, turn, keyed)
 
-    def add_rating(self, rating: Rating) -> Future[None]:
+    def add_rating(self, rating: Rating, keyed: KeyedAnswer | None = None) -> Future[None]:
         """Append a rating, as `add_turn`; the future fails with UnknownTurn where its turn is not stored."""
-        return self._add(RATINGS, rating)
+        return self._add(RATINGS, rating, keyed)
 
-    def add_annotation(self, annotation: Annotation) -> Future[None]:
+    def add_annotation(self, annotation: Annotation, keyed: KeyedAnswer | None = None) -> Future[None]:
         """Append an annotation, as `add_turn`; the future fails with UnknownTurn where its turn is not stored."""
-        return self._add(ANNOTATIONS, annotation)
+        return self._add(ANNOTATIONS, annotation, keyed)
+
+    def add_key(self, key: KeyCreated) -> Future[None]:
+        """Append an API key, as `add_turn`."""
+        return self._add(KEYS, key)
+
+    def add_revocation(self, revocation: KeyRevoked) -> Future[None]:
+        """Append that a key holds no longer, as `add_turn`."""
+        return self._add(REVOCATIONS, revocation)
+
+    def api_keys(self) -> list[KeyCreated]:
+        """Every API key that was ever made, oldest first; also those that were revoked."""
+        return self._select(KEYS, "ORDER BY key_id", [])
+
+    def revocations(self) -> list[KeyRevoked]:
+        """Every revocation of a key, oldest first."""
+        return self._select(REVOCATIONS, "ORDER BY revocation_id", [])
 
     def turn(self, turn_id: str) -> Turn:
         """The turn of that id. Raises UnknownTurn."""
@@ -92,6 +132,14 @@ class Store:
         """Every annotation of a turn, oldest first; none for a turn that is not stored."""
         return self._select(ANNOTATIONS, "WHERE turn_id = ? ORDER BY created_at, annotation_id", [turn_id])
 
+    def keyed(self, key_hash: str, since: dt.datetime) -> KeyedAnswer | None:
+        """What was answered to a request with this key since then, if anything was."""
+        moment = since.astimezone(dt.UTC).replace(tzinfo=None)
+        found = self._select(
+            KEYED, "WHERE created_at >= ? AND key_hash = ? ORDER BY created_at DESC LIMIT 1", [moment, key_hash]
+        )
+        return found[0] if found else None
+
     def turns(self, after: str = "", limit: int = 50) -> list[Turn]:
         """The next `limit` turns behind the id `after`, by id, which is by time. Pass the last one's id to go on.
 
@@ -99,6 +147,20 @@ class Store:
         the ids of turns that began later.
         """
         return self._select(TURNS, "WHERE turn_id > ? ORDER BY turn_id LIMIT ?", [after, limit])
+
+    @property
+    def queued(self) -> int:
+        """Writes that wait for the disk, not counting those being committed."""
+        return self._writer.waiting
+
+    def tell_commits(self, told: Callable[[int, float], None]) -> None:
+        """Call `told` in the writer's thread after each commit, with its rows and its seconds. It must not raise."""
+        self._writer.on_commit = told
+
+    @property
+    def trouble(self) -> RatchetError | None:
+        """Why a write would most likely not become durable now; none while the disk takes them. Costs nothing."""
+        return self._writer.trouble
 
     def counts(self) -> dict[str, int]:
         """How many turns, ratings and annotations are stored, and how many writes wait (`queued`)."""
@@ -133,6 +195,71 @@ class Store:
         with self._backups, self._connection.cursor() as cursor:
             return copy_database(cursor, target)
 
+    def next_turns(self, whose: Whose) -> list[Doomed]:
+        """The next few turns that are meant, for `remove_turns`; none when all are gone."""
+        with self.reader() as cursor:
+            return next_turns(cursor, whose)
+
+    def verdicts_of(self, subject: str) -> Removed:
+        """How many ratings and annotations a person gave."""
+        with self.reader() as cursor:
+            return verdicts_of(cursor, subject)
+
+    def written_into(self, subject: str) -> list[str]:
+        """Ids of the turns that may be learnt with this person's words, whosever they are."""
+        with self.reader() as cursor:
+            return written_into(cursor, subject)
+
+    def remove_turns(self, turn_ids: Sequence[str]) -> Removed:
+        """Take turns out for good, with all that was said of them: all of it, durably, or nothing. A few at a time:
+        writes wait meanwhile. Raises StoreUnavailable."""
+        return self._writer.act(lambda connection: remove_turns(connection, turn_ids)).result()
+
+    def remove_verdicts(self, subject: str) -> Removed:
+        """Take out every rating and annotation that a person gave, as `remove_turns`."""
+        return self._writer.act(lambda connection: remove_verdicts(connection, subject)).result()
+
+    def keys_of(self, subject: str) -> list[str]:
+        """Ids of a person's API keys, also of those that hold no longer."""
+        with self.reader() as cursor:
+            return keys_of(cursor, subject)
+
+    def end_keys(self, key_ids: Sequence[str], revocations: Sequence[KeyRevoked]) -> None:
+        """Store the revocations, and blank name and subject of the keys, as `remove_turns`."""
+        self._writer.act(lambda connection: end_keys(connection, key_ids, revocations)).result()
+
+    def remove_keyed(self, before: dt.datetime) -> int:
+        """Take out the answers to keys that are older, which are given no more; gives how many."""
+        return self._writer.act(lambda connection: remove_keyed(connection, before)).result()
+
+    def referenced(self, attachments: Sequence[str]) -> set[str]:
+        """Those of the attachments that some turn still has."""
+        with self.reader() as cursor:
+            return referenced(cursor, attachments)
+
+    def compact(self) -> bool:
+        """Write the file anew, without a trace of what was removed; chat goes on meanwhile. See `rewrite`.
+
+        False where readers would not leave: the file is as it was, ask again. Raises StoreUnavailable; then too. No
+        rows may be removed until it ends.
+        """
+        fresh = fresh_file(self._connection)
+        try:
+            with self._backups:
+                copy_living(self._connection, fresh)
+                return any(
+                    self._writer.act(lambda connection: take_place(connection, fresh)).result()
+                    for _ in range(COMPACT_TRIES)
+                )
+        except (duckdb.Error, OSError) as error:
+            raise StoreUnavailable(
+                f"The database could not be written anew ({type(error).__name__}).",
+                "Free as much space as it takes; the text of what was removed is still in the old file.",
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):  # the next one begins with it
+                drop_fresh(fresh)
+
     def close(self) -> None:
         """Commit what is queued, fold the log into the file, release it once the last reader has left.
 
@@ -141,8 +268,8 @@ class Store:
         self._writer.close()
         self._connection.close()
 
-    def _add(self, table: Table[Kind], item: Kind) -> Future[None]:
-        return self._writer.submit(Write(table, table.row(item)))
+    def _add(self, table: Table[Kind], item: Kind, keyed: KeyedAnswer | None = None) -> Future[None]:
+        return self._writer.submit(Write(table, table.row(item), keyed=KEYED.row(keyed) if keyed is not None else None))
 
     def _select(self, table: Table[Kind], rest: str, values: list[Any]) -> list[Kind]:
         with self.reader() as cursor:

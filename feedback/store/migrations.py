@@ -48,7 +48,36 @@ def first_tables(con: duckdb.DuckDBPyConnection) -> None:
     """)
 
 
-MIGRATIONS: tuple[Migration, ...] = (first_tables,)
+def attachments_of_turns(con: duckdb.DuckDBPyConnection) -> None:
+    """Turns carry images, by their hashes; those from before carried none."""
+    con.execute("ALTER TABLE turns ADD COLUMN attachments VARCHAR DEFAULT '[]'")
+
+
+def api_keys(con: duckdb.DuckDBPyConnection) -> None:
+    """Who may use the gateway. No index either: all keys are read once, when the gateway starts."""
+    con.execute("""
+        CREATE TABLE api_keys (
+            key_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL, role VARCHAR NOT NULL, store BOOLEAN NOT NULL,
+            expires_at TIMESTAMP, requests_per_minute INTEGER NOT NULL, tokens_per_minute INTEGER NOT NULL,
+            name VARCHAR NOT NULL, subject VARCHAR NOT NULL, scopes VARCHAR NOT NULL, aliases VARCHAR NOT NULL,
+            secret_hash VARCHAR NOT NULL)
+    """)
+    con.execute("""
+        CREATE TABLE api_key_revocations (
+            revocation_id VARCHAR NOT NULL, key_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL)
+    """)
+
+
+def idempotency_keys(con: duckdb.DuckDBPyConnection) -> None:
+    """Answers that are given again to whoever sends the same key."""
+    con.execute("""
+        CREATE TABLE idempotency_keys (
+            key_hash VARCHAR NOT NULL, turn_id VARCHAR NOT NULL, answer_id VARCHAR NOT NULL,
+            created_at TIMESTAMP NOT NULL, request_hash VARCHAR NOT NULL, said VARCHAR NOT NULL)
+    """)
+
+
+MIGRATIONS: tuple[Migration, ...] = (first_tables, attachments_of_turns, api_keys, idempotency_keys)
 
 
 def migrate(con: duckdb.DuckDBPyConnection, file: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:

@@ -7,14 +7,15 @@ After an error the appenders are dropped with the rows that they hold: a row mus
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 
-from feedback.store.tables import TURNS, Row, Table
+from feedback.store.connection import Connection
+from feedback.store.tables import KEYED, TURNS, Row, Table
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +25,8 @@ class Write:
     table: Table[Any]
     row: Row
     future: Future[None] = field(default_factory=Future)
+    keyed: Row | None = None
+    """A row of `idempotency_keys` that is stored with it, or not at all."""
 
     @property
     def item_id(self) -> str:
@@ -31,12 +34,23 @@ class Write:
 
     @property
     def turn_id(self) -> str:
-        """The turn that it is about. Ids come first in every table: a turn's own, or the second column."""
+        """The turn that it is about, if it is about one. Ids come first: a turn's own, or the second column."""
+        if not self.table.of_turns:
+            return ""
         return str(self.row[0] if self.table is TURNS else self.row[1])
 
     @property
     def characters(self) -> int:
         return sum(len(cell) for cell in self.row if isinstance(cell, str))
+
+
+@dataclass(slots=True, eq=False)
+class Act:
+    """Something else for the writer's thread, alone between two commits, and never while a cursor of the writer's is
+    open: taking rows out, letting another file take the database's place."""
+
+    run: Callable[[Connection], Any]
+    future: Future[Any] = field(default_factory=Future)
 
 
 class Session:
@@ -53,6 +67,10 @@ class Session:
             for table in {write.table.name: write.table for write in batch}.values():
                 appender = self._appender(table)
                 appender.append_rows([write.row for write in batch if write.table is table])
+                appender.flush()
+            if keyed := [write.keyed for write in batch if write.keyed is not None]:
+                appender = self._appender(KEYED)
+                appender.append_rows(keyed)
                 appender.flush()
             self._cursor.commit()
         except duckdb.Error:

@@ -11,27 +11,37 @@ fail its neighbours' batch. Must never be caught up in SQL: `migrations` makes t
 from __future__ import annotations
 
 import datetime as dt
+import operator
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from feedback.annotations import Annotation
 from feedback.errors import InvalidInput
+from feedback.keyed import KeyedAnswer
+from feedback.keys import KeyCreated, KeyRevoked
 from feedback.ratings import Rating
 from feedback.turns import Turn
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 Row = tuple[Any, ...]
+EMPTY: dict[type, str] = {list: "[]", dict: "{}"}
 
 
 class Table(Generic[Kind]):
     """One table and the struct whose fields are its columns."""
 
-    def __init__(self, name: str, kind: type[Kind], columns: tuple[str, ...], json: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, kind: type[Kind], columns: tuple[str, ...], json: tuple[str, ...], *, of_turns: bool = True
+    ) -> None:
+        """`of_turns`: each row is a turn or about one, whose id is then in the second column."""
         self.name = name
+        self.of_turns = of_turns
         self.kind = kind
         self.columns = columns
         """The first one is the row's own id."""
+        self._cells = operator.attrgetter(*columns)
+        self._json_at = {place: name for place, name in enumerate(columns) if name in json}
         self.select = f"SELECT {', '.join(columns)} FROM {name}"
         self._decoders = {
             field.name: msgspec.json.Decoder(field.type) for field in msgspec.structs.fields(kind) if field.name in json
@@ -39,7 +49,14 @@ class Table(Generic[Kind]):
 
     def row(self, item: Kind) -> Row:
         """The item as a row, in the order of `columns`. Raises InvalidInput for what would not come back unchanged."""
-        return tuple(self._cell(name, getattr(item, name)) for name in self.columns)
+        row = list(self._cells(item))
+        for place, value in enumerate(row):
+            if (name := self._json_at.get(place)) is not None:
+                empty = None if value else EMPTY.get(type(value))
+                row[place] = self._json(name, value) if empty is None else empty
+            elif not (value is None or (type(value) is str and value.isascii())):  # most cells have nothing to check
+                row[place] = self._cell(self.columns[place], value)
+        return tuple(row)
 
     def item(self, row: Row) -> Kind:
         """The item that a row of `select` holds."""
@@ -53,8 +70,6 @@ class Table(Generic[Kind]):
         return self.kind(**values)
 
     def _cell(self, name: str, value: Any) -> Any:
-        if name in self._decoders:
-            return self._json(name, value)
         if isinstance(value, str):
             return _utf8(name, value)
         return _utc(name, value) if isinstance(value, dt.datetime) else value
@@ -101,10 +116,10 @@ TURNS = Table(
     Turn,
     (
         "turn_id", "conversation_id", "created_at", "alias", "version", "model_tag", "dialect", "status", "done_reason",
-        "subject", "prompt_tokens", "reply_tokens", "first_token_ms", "total_ms", "options", "filter_hits", "messages",
-        "reply",
+        "subject", "prompt_tokens", "reply_tokens", "first_token_ms", "total_ms", "options", "filter_hits",
+        "attachments", "messages", "reply",
     ),
-    json=("options", "filter_hits", "messages"),
+    json=("options", "filter_hits", "attachments", "messages"),
 )  # fmt: skip
 RATINGS = Table(
     "ratings",
@@ -124,3 +139,22 @@ ANNOTATIONS = Table(
     ),
     json=("accept",),
 )  # fmt: skip
+KEYS = Table(
+    "api_keys",
+    KeyCreated,
+    (
+        "key_id", "created_at", "role", "store", "expires_at", "requests_per_minute", "tokens_per_minute", "name",
+        "subject", "scopes", "aliases", "secret_hash",
+    ),
+    json=("scopes", "aliases"),
+    of_turns=False,
+)  # fmt: skip
+REVOCATIONS = Table(
+    "api_key_revocations", KeyRevoked, ("revocation_id", "key_id", "created_at"), json=(), of_turns=False
+)
+KEYED = Table(
+    "idempotency_keys",
+    KeyedAnswer,
+    ("key_hash", "turn_id", "answer_id", "created_at", "request_hash", "said"),
+    json=(),
+)

@@ -6,7 +6,7 @@ gateway knows the dialects' shapes.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -18,17 +18,42 @@ ID_LIMIT = 128
 """Characters of a conversation id that a client gives; it goes into headers, so ASCII only."""
 
 
+class Sender(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a request beside its body."""
+
+    conversation_id: str = ""
+    """As the client gave it, empty if it did not."""
+    subject: str = ""
+    """Whose key it came with; wins over whomever the body names."""
+    operator: bool = True
+    """Whether they may say how long a model stays in memory."""
+    store: bool = True
+    """Whether its headers let the turn be recorded."""
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt, whichever dialect it came in."""
 
     dialect: Dialect
+    route: Literal["chat", "generate"] = "chat"
+    """Which of the upstream's two ways to answer is asked."""
     model: str
     """The name as the client wrote it; answers repeat it."""
     messages: list[dict[str, Any]]
-    """As the upstream takes them; each has `role` and a text `content`."""
+    """As the upstream takes them; each has `role` and a text `content`. A generation's: its system text and prompt."""
     stream: bool
     upstream: dict[str, Any]
-    """Whatever else goes to the upstream: options, format, keep_alive, tools."""
+    """Whatever else goes to the upstream: options, format, tools, think, and what only it knows."""
+    images: list[str] = []
+    """Base64 of every image in the request, oldest first, as the upstream gets it."""
+    unload: bool = False
+    """It asks for the model to be let go."""
+    raw: bool = False
+    """It is no conversation (see `feedback.turns`): recorded, never learnt from."""
+    logprobs: bool = False
+    """Whether the upstream is asked for them, which it is for those tokens only that the filter lets through."""
+    store: bool = True
+    """False: the client does not want it recorded."""
     conversation_id: str = ""
     """As the client gave it, empty if it did not."""
     subject: str = ""
@@ -48,9 +73,12 @@ class Piece(msgspec.Struct, kw_only=True):
     text: str = ""
     thinking: str = ""
     tool_calls: list[Any] = []
+    """In Ollama's shape."""
+    logprobs: list[dict[str, Any]] = []
+    """One for each token, in the shape that both dialects share: token, logprob, bytes, top_logprobs."""
 
     def __bool__(self) -> bool:
-        return bool(self.text or self.thinking or self.tool_calls)
+        return bool(self.text or self.thinking or self.tool_calls or self.logprobs)
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +90,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int | None = None
     reply_tokens: int | None = None
     durations: dict[str, int] = {}
+    context: list[int] | None = None
+    """A generation's history in tokens; none where it would spell out what the filter hid."""
 
 
 class Voice(Protocol):
@@ -94,6 +124,17 @@ def decode_object(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise MalformedBody("The body is not a JSON object.", 'Send {"model": …, "messages": […]}.')
     return found
+
+
+def folded(given: dict[str, Any]) -> dict[str, Any]:
+    """The object with its keys in lower case: Ollama is written in Go, which reads `Model` as `model`.
+
+    What the gateway does not see as a field must not be one to the upstream: a second model, other messages. Of two
+    spellings the last one counts, there as here.
+    """
+    if (keys := "".join(given)).islower() and keys.isascii():
+        return given
+    return {key.casefold(): value for key, value in given.items()}
 
 
 def checked_conversation(given: str | None) -> str:

@@ -14,10 +14,14 @@ from feedback.turns import FilterHit
 from service.words.filter import Hit, WordFilter
 from service.words.rules import Direction
 
-NOT_TEXT = frozenset({"role"})
-"""Fields of a message that are no text of anybody's."""
+NOT_TEXT = frozenset({"role", "images"})
+"""Fields of a message that are no text of anybody's; images were looked at when they were decoded."""
 ARGUMENTS = "arguments"
 """Below it a key is text like any other: the model chose it. Elsewhere keys are the dialect's own words."""
+NAMING = frozenset({"properties", "patternproperties", "$defs", "definitions"})
+"""In a schema the keys right below these are names that its author chose."""
+NO_KEYS, THESE_KEYS, ALL_KEYS = range(3)
+"""Which keys of an object are text: none, its own, or its own and those of all objects in it."""
 SHOWN_KEYS = frozenset({"content", "thinking", "tool_calls", "function", "name", "tool_name", "description", ARGUMENTS})
 """Keys that a field's name may quote; any other may be somebody's text, and stands as `*`."""
 DEPTH_LIMIT = 100
@@ -51,18 +55,22 @@ class Fields:
 
     def message(self, message: dict[str, Any], field: str) -> dict[str, Any]:
         """A message with all its texts filtered. Raises as `value` does."""
-        return {
-            key: item if key in NOT_TEXT else self.value(item, f"{field}.{key if key in SHOWN_KEYS else '*'}")
-            for key, item in message.items()
-        }
+        found: dict[str, Any] = {}
+        for key, item in message.items():
+            if key in NOT_TEXT:
+                found[key] = item
+                continue
+            name = f"{field}.{key if key in SHOWN_KEYS else '*'}"
+            found[key] = self.text(item, name) if isinstance(item, str) else self.value(item, name)
+        return found
 
     def value(self, value: Any, field: str) -> Any:
         """Every string inside a JSON value, filtered whole. Raises MalformedBody (in) or UpstreamBroke (out) where it
         is nested deeper than DEPTH_LIMIT.
         """
-        return self._value(value, field, keys=False, depth=0)
+        return self._value(value, field, keys=NO_KEYS, depth=0)
 
-    def _value(self, value: Any, field: str, *, keys: bool, depth: int) -> Any:
+    def _value(self, value: Any, field: str, *, keys: int, depth: int) -> Any:
         if isinstance(value, str):
             return self.text(value, field)
         if depth > DEPTH_LIMIT:
@@ -78,7 +86,7 @@ class Fields:
                 name = self.text(key, f"{field}.*") if keys else key
                 while name in found:  # two keys that look alike once masked stay two
                     name += "*"
-                found[name] = self._value(item, inner, keys=keys or key == ARGUMENTS, depth=depth + 1)
+                found[name] = self._value(item, inner, keys=_below(key, keys), depth=depth + 1)
             return found
         return value
 
@@ -87,6 +95,14 @@ class Fields:
         if self._direction == "in":
             return MalformedBody(f"{where}… is nested deeper than {DEPTH_LIMIT} levels.", "Send it flatter.")
         return UpstreamBroke(f"The upstream's {where}… is nested deeper than {DEPTH_LIMIT} levels.", "Ask again.")
+
+
+def _below(key: str, keys: int) -> int:
+    """Which keys are text below a key. Upper case is folded as the upstream folds it."""
+    folded = key.casefold()
+    if keys == ALL_KEYS or folded == ARGUMENTS:
+        return ALL_KEYS
+    return THESE_KEYS if keys == NO_KEYS and folded in NAMING else NO_KEYS
 
 
 def named(hits: list[Hit], field: str) -> list[FilterHit]:

@@ -22,7 +22,9 @@ from rich.table import Table
 
 from feedback.errors import RatchetError
 from learner.base_file import base_file
+from service.cli.operations import gateway_url
 from service.cli.settings import Settings
+from service.upstream.host import Circuit, Host
 
 LEAST_DISK_GIB = 5.0
 LEAST_MEMORY_GIB = 6.0
@@ -119,17 +121,27 @@ def models(settings: Settings) -> Iterator[Finding]:
     yield Finding(subject="base model", state="ok", text=f"{base.name}, {base.stat().st_size / 2**20:.0f} MiB")
 
 
+def _host(url: str, *, alone: bool) -> Finding:
+    """One Ollama: its version and how many models it has."""
+    shown = Host(url, Circuit(1, 0)).name
+    try:
+        version = httpx.get(f"{url}/api/version", timeout=2.0).json()["version"]
+        models = len(httpx.get(f"{url}/api/tags", timeout=2.0).json()["models"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        mend = "`ratchet up` starts the embedded engine" if alone else "it gets no requests until it does"
+        return Finding(subject="Ollama", state="note", text=f"none answers at {shown}: {mend}")
+    return Finding(subject="Ollama", state="ok", text=f"version {version} at {shown}, {models} models")
+
+
 def services(settings: Settings) -> Iterator[Finding]:
     """Ollama (or the engine) and the gateway, if they run."""
-    upstream = settings.gateway.upstream_url.rstrip("/")
-    try:
-        version = httpx.get(f"{upstream}/api/version", timeout=2.0).json()["version"]
-        yield Finding(subject="Ollama", state="ok", text=f"version {version} at {upstream}")
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
-        yield Finding(
-            subject="Ollama", state="note", text=f"none answers at {upstream}: `ratchet up` starts the embedded engine"
-        )
-    gateway = f"http://{settings.gateway.host}:{settings.gateway.port}"
+    for upstream in settings.gateway.hosts:
+        yield _host(upstream, alone=not settings.gateway.upstream_urls)
+    unequal = set(settings.gateway.hosts) ^ set(settings.learner.upstream_urls)
+    if settings.gateway.upstream_urls and unequal:
+        text = "learner.upstream_urls names other hosts than gateway.upstream_urls: versions are not put on all of them"
+        yield Finding(subject="Ollama", state="note", text=text)
+    gateway = gateway_url(settings)
     try:
         ready = httpx.get(f"{gateway}/ready", timeout=2.0)
         state: Literal["ok", "note"] = "ok" if ready.status_code == 200 else "note"

@@ -81,7 +81,7 @@ def run_cycle_here(path: Path | None, settings: Settings, *, reason: str, resume
     try:
         with upstream_of(settings.learner) as upstream:
             tables = tables_of(settings)
-            shop = Workshop(tables=tables, parts=real_parts(settings.learner), upstream=upstream)
+            shop = Workshop(tables=tables, parts=real_parts(tables), upstream=upstream)
             state = run_cycle(shop, cycle, reason)
     finally:
         ended.set()

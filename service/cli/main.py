@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from feedback.errors import RatchetError
+from service.callers import AREAS, ROLES
 from service.cli import settings as settings_file
 
 Command = Callable[[argparse.Namespace], int]
@@ -51,7 +52,42 @@ def _service_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _verb(verbs, "doctor", doctor, "say what is there and what is missing")
     backup = _verb(verbs, "backup", back_up, "make a consistent copy of the database, also while serving")
     backup.add_argument("target", nargs="?", default="", help="file to write (default: backups/ in the data folder)")
+    _privacy_verbs(verbs)
     _words_verbs(verbs)
+    _keys_verbs(verbs)
+
+
+def _keys_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    keys = verbs.add_parser("keys", help="make, list and revoke API keys")
+    acts = keys.add_subparsers(required=True, metavar="ACT")
+    create = _verb(acts, "create", create_key, "make an API key and print it, this once")
+    create.add_argument("--name", default="", help="what people call it")
+    create.add_argument("--role", choices=ROLES, default="user", help="what its owner may do (default: user)")
+    create.add_argument("--subject", default="", help="the person whose turns come with it")
+    create.add_argument("--scope", action="append", default=[], choices=AREAS, help="narrow it to areas (repeatable)")
+    create.add_argument("--alias", action="append", default=[], help="narrow it to names to chat with (repeatable)")
+    create.add_argument("--days", type=float, default=0, help="days until it expires (default: never)")
+    create.add_argument("--requests-per-minute", type=int, default=0, metavar="N", help="default: no limit")
+    create.add_argument("--tokens-per-minute", type=int, default=0, metavar="N", help="default: no limit")
+    create.add_argument("--no-store", action="store_true", help="record nothing that is asked with it")
+    create.add_argument(
+        "--keep", action="store_true", help="also as operator-key in the data folder, for our processes"
+    )
+    _verb(acts, "list", list_keys, "every key with its rights, never its secret")
+    _verb(acts, "revoke", revoke_key, "end a key at once").add_argument("key", help="its id")
+
+
+def _privacy_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    erase = _verb(verbs, "erase", erase_data, "erase one person, conversation or turn, everywhere; can't be undone")
+    whose = erase.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--subject", default="", help="the person, as their turns name them")
+    whose.add_argument("--conversation", default="", metavar="ID", help="one conversation")
+    whose.add_argument("--turn", default="", metavar="ID", help="one turn")
+    erase.add_argument("--note", default="", help="why, for the record, which is kept: write no name here")
+    erase.add_argument("--yes", action="store_true", help="don't ask")
+    export = _verb(verbs, "export", export_data, "write everything that is stored of one person to a ZIP file")
+    export.add_argument("--subject", required=True, help="the person, as their turns name them")
+    export.add_argument("--to", required=True, type=Path, metavar="FILE", help="the .zip to write")
 
 
 def _words_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -154,6 +190,38 @@ def back_up(given: argparse.Namespace) -> int:
     from service.cli.operations import back_up as act
 
     return act(_load(given)[1], given.target)
+
+
+def create_key(given: argparse.Namespace) -> int:
+    from service.cli.keys import create_key as act
+    from service.cli.keys import key_input
+
+    return act(_load(given)[1], key_input(given), days=given.days, keep=given.keep)
+
+
+def list_keys(given: argparse.Namespace) -> int:
+    from service.cli.keys import list_keys as act
+
+    return act(_load(given)[1])
+
+
+def revoke_key(given: argparse.Namespace) -> int:
+    from service.cli.keys import revoke_key as act
+
+    return act(_load(given)[1], given.key)
+
+
+def erase_data(given: argparse.Namespace) -> int:
+    from service.cli.privacy import erase
+
+    named = {"subject": given.subject, "conversation": given.conversation, "turn": given.turn}
+    return erase(_load(given)[1], named, note=given.note, yes=given.yes)
+
+
+def export_data(given: argparse.Namespace) -> int:
+    from service.cli.privacy import export
+
+    return export(_load(given)[1], given.subject, given.to)
 
 
 def check_words(given: argparse.Namespace) -> int:

@@ -7,7 +7,6 @@ started again, ever more patiently; the others go on meanwhile. SIGTERM and Ctrl
 
 from __future__ import annotations
 
-import ipaddress
 import signal
 import threading
 import time
@@ -18,8 +17,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from feedback.errors import UpstreamDown
+from feedback.operator_key import FILE_NAME
 from service.cli.processes import Child, Fleet
 from service.cli.settings import Settings
+from service.keys.hosts import is_loopback, keys_required
 
 READY_TIMEOUT_S = 60.0
 LONGEST_PAUSE_S = 60.0
@@ -49,7 +50,8 @@ def run_up(path: Path | None, settings: Settings) -> int:
 def start_all(path: Path | None, settings: Settings, fleet: Fleet, say: Say) -> str:
     """Start engine (where needed), bootstrap, gateway, learner; returns the gateway's URL."""
     logs = settings.store.data_dir / "logs"
-    if not ollama_answers(settings.gateway.upstream_url):
+    # Several hosts are somebody's own: the engine stands in for one on this machine, never for a cluster that is down.
+    if not settings.gateway.upstream_urls and not ollama_answers(settings.gateway.upstream_url):
         say(f"No Ollama answers at {settings.gateway.upstream_url}: starting the embedded engine there.")
         _start_engine(path, settings, fleet, logs)
     from service.cli.learning import bootstrap_alias
@@ -62,6 +64,9 @@ def start_all(path: Path | None, settings: Settings, fleet: Fleet, say: Say) -> 
         child.start()
     url = gateway.wait_ready(READY_TIMEOUT_S)
     learner.wait_ready(READY_TIMEOUT_S)
+    if keys_required(settings.gateway):
+        where = settings.store.data_dir / FILE_NAME
+        say(f"Every request needs a key. The operator's is in {where}; `ratchet keys create` makes others.")
     return url
 
 
@@ -75,7 +80,7 @@ def ollama_answers(url: str) -> bool:
 
 def _start_engine(path: Path | None, settings: Settings, fleet: Fleet, logs: Path) -> None:
     wanted = urlsplit(settings.gateway.upstream_url)
-    if not _is_loopback(wanted.hostname or ""):
+    if not is_loopback(wanted.hostname or ""):
         raise UpstreamDown(
             f"No Ollama answers at {settings.gateway.upstream_url}, and the embedded engine serves loopback only.",
             "Start Ollama there, or set gateway.upstream_url to http://127.0.0.1:11434.",
@@ -84,13 +89,6 @@ def _start_engine(path: Path | None, settings: Settings, fleet: Fleet, logs: Pat
     fleet.children.append(engine)
     engine.start({"RATCHET_ENGINE_HOST": wanted.hostname or "127.0.0.1", "RATCHET_ENGINE_PORT": str(wanted.port or 80)})
     engine.wait_ready(READY_TIMEOUT_S)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _watch(fleet: Fleet, stop: threading.Event) -> None:

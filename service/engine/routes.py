@@ -169,6 +169,20 @@ async def generate(request: web.Request) -> web.StreamResponse:
     return await _answer(request, "generate", model, body, has_prompt=bool(body.get("prompt")))
 
 
+@routes.post("/api/embed")
+@routes.post("/api/embeddings")
+async def embed(request: web.Request) -> web.Response:
+    """Refused as Ollama refuses it for a model that completes texts: the engine runs no other."""
+    body = await read_body(request, "EmbedRequest", bodies.NAMED)
+    text = body.get("model", "")
+    name = parse_name(text)
+    if name is None or request.app[LIBRARY].find(name) is None:
+        raise Refusal(404, f'model "{text}" not found, try pulling it first')
+    # The older of the two routes has another status for it, in Ollama too.
+    status = 501 if request.path == "/api/embed" else 500
+    raise Refusal(status, "This server does not support embeddings. Start it with `--embeddings`")
+
+
 # ----------------------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ const SAY = {
     mend: "Correct it", correction: "What should the answer have been?", submit: "Send the correction", cancel: "Cancel",
     thanks: "Thank you", thanksMend: "Thank you, noted", version: (v) => `version ${v}`, answered: "Answered.",
     stopped: "Stopped.", lost: "The connection was lost.", lostMend: "Ask again.", unsaved: "That could not be stored. Try again.",
-    noneMend: "There is no model to chat with yet. Register one, then reload this page.",
+    noneMend: "There is no model to chat with yet. Register one, then reload this page.", leave: "Sign out",
     errors: {}, // the gateway's own sentences are English already
   },
   zh: {
@@ -23,10 +23,12 @@ const SAY = {
     mend: "改正", correction: "正确的回答应该是什么？", submit: "提交改正", cancel: "取消",
     thanks: "谢谢", thanksMend: "谢谢，已记下", version: (v) => `版本 ${v}`, answered: "已回答。",
     stopped: "已停止。", lost: "连接中断了。", lostMend: "请再问一次。", unsaved: "未能保存，请再试一次。",
-    noneMend: "现在还没有可以对话的模型。注册一个之后，请刷新本页。",
+    noneMend: "现在还没有可以对话的模型。注册一个之后，请刷新本页。", leave: "退出登录",
     errors: {
       "unknown-alias": ["没有这个模型。", "请换一个模型，或刷新本页。"],
       "body-too-large": ["消息太长了。", "请缩短一些，或开始新对话。"],
+      "rate-limited": ["您问得太快了。", "请稍后再试。"],
+      forbidden: ["您的密钥没有这个权限。", "请联系管理员。"],
       "upstream-down": ["模型服务没有响应。", "请稍后再试。"],
       "upstream-broke": ["回答在中途断开了。", "请再问一次。"],
       "upstream-refused": ["模型服务拒绝了这个请求。", "请稍后再试。"],
@@ -113,6 +115,18 @@ function add(kind) {
   return item;
 }
 
+// What every request of this page carries where people are signed in; a session that has ended leads to the sign-in page.
+function csrf() {
+  const found = document.cookie.split("; ").find((part) => part.startsWith("ratchet_csrf="));
+  return found ? found.slice("ratchet_csrf=".length) : "";
+}
+
+async function call(path, options = {}) {
+  const answer = await fetch(path, { ...options, headers: { ...options.headers, "x-csrf-token": csrf() } });
+  if (answer.status === 401) location.replace("/login");
+  return answer;
+}
+
 async function ask(text) {
   add("mine").querySelector(".text").textContent = text;
   const item = add("theirs");
@@ -124,7 +138,7 @@ async function ask(text) {
   ready();
   let reply = "";
   try {
-    const answer = await fetch("/api/chat", {
+    const answer = await call("/api/chat", {
       method: "POST",
       headers: { "content-type": "application/json", "x-conversation-id": conversation },
       body: JSON.stringify({ model: model.value, messages }),
@@ -257,7 +271,7 @@ async function rate(item, said, thanks) {
   const note = item.querySelector(".thanks");
   let stored = false;
   try {
-    const answer = await fetch(`/turns/${item.dataset.turn}/ratings`, {
+    const answer = await call(`/turns/${item.dataset.turn}/ratings`, {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ ...all, rater: rater() }),
     });
     stored = answer.ok;
@@ -283,7 +297,7 @@ function rater() {
 
 async function list() {
   try {
-    const found = await (await fetch("/v1/models")).json();
+    const found = await (await call("/v1/models")).json();
     for (const { id } of found.data) model.append(new Option(id, id));
   } catch { /* an empty list says it */ }
   model.hidden = model.options.length === 0;
@@ -319,6 +333,11 @@ $("fresh").addEventListener("click", () => {
   log.replaceChildren();
   $("welcome").hidden = false;
   prompt.focus();
+});
+$("leave").hidden = !csrf();
+$("leave").addEventListener("click", async () => {
+  await call("/logout", { method: "POST" });
+  location.replace("/login");
 });
 $("language").addEventListener("click", () => {
   say = say === SAY.zh ? SAY.en : SAY.zh;

@@ -7,11 +7,13 @@ import importlib.resources
 
 from litestar import Response, get, route
 from litestar.params import FromPath
+from litestar.response import Redirect
 
 from feedback.errors import UnknownRoute
-from service.parts import AnyRequest
+from service.parts import AnyRequest, parts_of
 
-TYPES = {"chat.css": "text/css; charset=utf-8", "chat.js": "text/javascript; charset=utf-8"}
+CSS, JAVASCRIPT = "text/css; charset=utf-8", "text/javascript; charset=utf-8"
+TYPES = {"chat.css": CSS, "chat.js": JAVASCRIPT, "login.css": CSS, "login.js": JAVASCRIPT}
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -20,9 +22,12 @@ HEADERS = {
 }
 
 
-@route("/", http_method=["GET", "HEAD"], summary="The chat page", include_in_schema=False)
-async def chat_page(request: AnyRequest) -> Response[bytes]:
+@route("/", http_method=["GET", "HEAD"], summary="The chat page", include_in_schema=False, allow="anybody")
+async def chat_page(request: AnyRequest) -> Response[bytes] | Redirect:
     """The page, in Chinese for a browser that prefers it. Ollama's clients ask HEAD here whether anybody is up."""
+    door = parts_of(request).door
+    if request.method == "GET" and door.required and door.session(dict(request.scope["headers"])) is None:
+        return Redirect("/login", status_code=303, headers={"cache-control": "no-store"})
     language = page_language(request.headers.get("accept-language", ""))
     body = page_bytes("chat.html").replace(b'<html lang="en">', f'<html lang="{language}">'.encode())
     if request.method == "HEAD":
@@ -30,11 +35,11 @@ async def chat_page(request: AnyRequest) -> Response[bytes]:
     return Response(body, headers=HEADERS, media_type="text/html; charset=utf-8")
 
 
-@get("/page/{name:str}", summary="A file of the chat page", include_in_schema=False)
+@get("/page/{name:str}", summary="A file of the chat page", include_in_schema=False, allow="anybody")
 async def page_file(name: FromPath[str]) -> Response[bytes]:
     """Its style sheet or its script."""
     if name not in TYPES:
-        raise UnknownRoute("The chat page has no such file.", "It has chat.css and chat.js.")
+        raise UnknownRoute("The chat page has no such file.", f"It has {', '.join(TYPES)}.")
     return Response(page_bytes(name), headers=HEADERS, media_type=TYPES[name])
 
 

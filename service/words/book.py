@@ -12,12 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import gc
+import itertools
 import logging
 import re
 import sys
 import time
-import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -27,12 +26,12 @@ from feedback.errors import InvalidInput, InvalidWords, StoreUnavailable
 from feedback.files import replace_file, sync_folder
 from feedback.mint import now
 from feedback.turns import FilterHit
-from service.words.automaton import SLICE
-from service.words.engine import Engine
+from service.words.compile import LARGE
 from service.words.filter import WordFilter
 from service.words.lists import SUFFIXES
-from service.words.rules import Rule, RuleSet
-from service.words.sources import OPTIONS_FILE, ListInfo, Loaded, PolicyTable, Sources, Stamp
+from service.words.policy import OPTIONS_FILE, PolicyTable
+from service.words.rules import RuleSet
+from service.words.sources import ListInfo, Loaded, Sources, Stamp
 from service.words.statistics import Report, Statistics
 
 log = logging.getLogger(__name__)
@@ -43,15 +42,12 @@ LOGGED_HITS = 100
 """Hits of one text that get a line of their own in the log; the last line says how many more there were."""
 
 
-FREE_EVERY_S = 0.5
-SWITCH_S = 0.0005
-"""How long the thread that loads keeps others waiting, in seconds; Python's own default is ten times that."""
 KEPT_COMPILED = 16
 """Compiled lists that are kept for the next start."""
-
-LARGE = 200_000
-"""Rules from which a list that is loaded while serving is compiled and not kept: compiling lets requests through, and
-putting a hundred megabytes together does not. The next start keeps it."""
+KEPT_BYTES = 1 << 30
+"""And how many bytes of them at most; a million words are some 170 MB."""
+SWITCH_S = 0.0005
+"""How long a thread that loads may keep others waiting, in seconds; Python's own default is ten times that."""
 
 
 class LoadError(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +83,6 @@ class WordBook:
         self.statistics = Statistics()
         self._sources = sources
         self._changing = asyncio.Lock()
-        self._freeing: asyncio.Task[None] | None = None
         self._error: LoadError | None = None
         began, signature = time.perf_counter(), sources.signature()
         self._take(_load(sources, {}, cache, starting=True), began)
@@ -182,12 +177,10 @@ class WordBook:
                     stamp for stamps, ours in ((signature, False), (written, True))
                     for stamp in stamps if (stamp[0] in overlay) is ours
                 )  # fmt: skip
-            rules, users = self._filter.estate()
+            old = [self._filter]
             self._take(made, began)
             self._seen = self._mark(signature)
-            if self._rules > LARGE:
-                gc.freeze()  # nor do they become any later; `server` unfreezes at the end
-            self._freeing = asyncio.create_task(_free(rules, users))
+            await asyncio.to_thread(old.clear)  # what is large takes a while to free: not on the event loop
 
     def _take(self, made: tuple[Loaded, WordFilter], began: float) -> None:
         self._loaded, self._filter = made
@@ -232,49 +225,41 @@ def _load(
     sources: Sources, overlay: Mapping[Path, bytes | None], cache: Path | None, *, starting: bool = False
 ) -> tuple[Loaded, WordFilter]:
     loaded = sources.read(now().date(), overlay)
-    if not starting and len(loaded.rules.rules) > LARGE:
-        cache = None
     try:
         made = WordFilter(loaded.rules, cache)
     except OSError as error:  # the cache is a convenience: a full disk must not stop a list
+        if not starting and len(loaded.rules.rules) > LARGE:  # but compiling it here would stop those who are served
+            raise InvalidWords(
+                f"The list was not compiled: {error.strerror}.", "Look at the disk; the old lists serve on."
+            ) from error
         log.warning("words-not-kept", extra={"fields": {"type": type(error).__qualname__}})
         made = WordFilter(loaded.rules)
-    made.warm()
     if cache is not None:
         _prune(cache)
+        made.warm()
     return msgspec.structs.replace(loaded, rules=RuleSet(rules=[])), made
 
 
 @contextlib.contextmanager
 def _polite() -> Iterator[None]:
-    """While a list is loaded in a thread, let requests have the interpreter ten times as soon as they ask for it."""
+    """While a thread loads, requests get the interpreter soon after they ask for it."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
-    gc.disable()  # to look through a million words for garbage, which they are not, takes a fifth of a second
     try:
         yield
     finally:
-        gc.enable()
         sys.setswitchinterval(before)
 
 
-async def _free(rules: list[Rule], users: Sequence[weakref.ref[Engine]]) -> None:
-    """Free the rules of a filter that serves no more, once the requests that began with it are over.
-
-    To free a million of them at once, as Python would, holds up everybody for a tenth of a second.
-    """
-    while any(user() is not None for user in users):  # noqa: ASYNC110  what frees an engine is no coroutine
-        await asyncio.sleep(FREE_EVERY_S)
-    while rules:
-        del rules[-SLICE:]
-        await asyncio.sleep(0.01)
-
-
 def _prune(cache: Path) -> None:
-    """Keep the compiled lists that were made last."""
+    """Keep the compiled lists that were made last, and nothing that a process that was killed left half made."""
+    for left in cache.glob(".*"):
+        left.unlink(missing_ok=True)
     files = sorted(cache.glob("*.words"), key=lambda file: file.stat().st_mtime, reverse=True)
-    for file in files[KEPT_COMPILED:]:
-        file.unlink(missing_ok=True)
+    total = itertools.accumulate(file.stat().st_size for file in files)
+    for number, (file, size) in enumerate(zip(files, total, strict=True)):
+        if number >= KEPT_COMPILED or (size > KEPT_BYTES and number):
+            file.unlink(missing_ok=True)
 
 
 def _write(overlay: Mapping[Path, bytes | None]) -> None:

@@ -69,9 +69,8 @@ def folds(folding: Folding) -> list[Fold]:
     return [fold for on, fold in chosen if on]
 
 
-@functools.lru_cache(maxsize=65_536)
-def is_invisible(char: str) -> bool:
-    """Whether a character shows nothing of its own: zero-width, tag, control, joining, decorating."""
+def looks_invisible(char: str) -> bool:
+    """As `is_invisible`, for who asks of each character once."""
     code = ord(char)
     if char in ZERO_WIDTH or 0xFE00 <= code <= 0xFE0F or 0xE0000 <= code <= 0xE0FFF:
         return True
@@ -79,6 +78,12 @@ def is_invisible(char: str) -> bool:
     if category == "Cc":
         return char not in "\t\n\r\v\f\x85"
     return category == "Cf" or any(low <= code <= high for low, high in MARKS)
+
+
+@functools.lru_cache(maxsize=65_536)
+def is_invisible(char: str) -> bool:
+    """Whether a character shows nothing of its own: zero-width, tag, control, joining, decorating."""
+    return looks_invisible(char)
 
 
 def is_noise(char: str) -> bool:
@@ -110,7 +115,7 @@ def _without_tags(char: str) -> str:
 
 
 def _without_invisible(char: str) -> str:
-    if is_invisible(char):
+    if looks_invisible(char):  # a table is made of all there are
         return ""
     whole = unicodedata.normalize("NFD", char)
     if len(whole) > 1 and all(0x300 <= ord(mark) <= 0x36F for mark in whole[1:]):
@@ -159,6 +164,13 @@ def digit_of(char: str) -> str:
 @functools.lru_cache(maxsize=1)
 def _to_simplified() -> dict[str, str]:
     """Every character that OpenCC's Traditional→Simplified changes, and those that count alike."""
+    # By way of one string: the characters themselves lie among a hundred thousand others, and would keep their memory.
+    packed = "".join(before + after for before, after in _simplifications().items())
+    return dict(zip(packed[::2], packed[1::2], strict=True))
+
+
+def _simplifications() -> dict[str, str]:
+    """Each of one character, and so is what it becomes."""
     ranges = ((0x2E80, 0xA000), (0xF900, 0xFB00), (0x20000, 0x32400))
     old = [chr(code) for low, high in ranges for code in range(low, high)]
     new = opencc.OpenCC("t2s").convert("\n".join(old)).split("\n")

@@ -1,49 +1,40 @@
-"""From a set of rules to engines: which words share an automaton, and which rules a found word serves.
+"""From a set of rules to engines: what is compiled, and which rules a found word serves.
 
-Words are put together by how they are folded, so that a text is folded once for each way and not once for each list.
-A word with characters that its own list skips as noise (`@@@@`, `1.5`) is matched with nothing skipped. A rule that
-makes no sense is refused here with its name and a reason. Compiled automata can be kept in a folder: each under the
-hash of its words, so that a stale one is never read.
+Words are put together by how they are folded (`groups`). A rule that makes no sense is refused here with its name and a
+reason. Compiled automata can be kept in a folder, each under the hash of its words, so that a stale one is never read;
+then a large one that is not there yet is made by a process of its own.
 """
 
 from __future__ import annotations
 
+import bisect
 import datetime as dt
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from feedback.errors import InvalidWords
-from feedback.files import replace_file
 from feedback.mint import now
-from service.words.automaton import SLICE, Automaton, Profile, Words, digest, fold_words
+from service.words.apart import compile_apart
+from service.words.automaton import Automaton
+from service.words.blocks import Rules, WordBlock, as_rules
 from service.words.characters import is_noise
 from service.words.detectors import detector, label
-from service.words.engine import HIDING, Engine, Part, Use
-from service.words.folding import fold_table
+from service.words.engine import HIDING, Engine, Use
+from service.words.folded import BadWord, Profile
+from service.words.groups import Group, Meanings, Named, Part, grouped
+from service.words.kept import keep, load, name_of
 from service.words.patterns import Pattern, PatternGroup, Seen
 from service.words.render import Tags
-from service.words.rules import (
-    MAX_WITHIN,
-    MAX_WORD,
-    Direction,
-    Folding,
-    ListOptions,
-    Rule,
-    RuleSet,
-    known_detector,
-)
+from service.words.rules import MAX_WITHIN, Direction, Folding, ListOptions, Rule, RuleSet, known_detector
+from service.words.trie import Numbers
 
-Named = tuple[int, Part, bool]
-"""What a word stands for: a rule's place, which part of it, and whether spaces in it are its own."""
 DIRECTIONS: tuple[Direction, ...] = ("in", "out")
 MADE = 10_000
 """Uses that are kept once made."""
-PARTS = 64
-"""Dicts in place of one of a million words: while one grows, nobody else is served."""
+LARGE = 50_000
+"""Words from which a group is compiled apart, where it can be kept: fewer take less than half a second."""
 EXACT = ListOptions(
     folding=Folding(case=False, width=False, style=False, simplified=False, digits=False, invisible=False)
 )
@@ -54,8 +45,6 @@ class Compiled(msgspec.Struct, frozen=True):
     """A rule set, ready."""
 
     engines: dict[Direction, Engine]
-    rules: list[Rule]
-    """In force, labels among them."""
     drop_hidden: bool
     changes_on: dt.date | None
 
@@ -65,40 +54,21 @@ class Compiled(msgspec.Struct, frozen=True):
 
 
 def compiled(rule_set: RuleSet, cache: Path | None = None, today: dt.date | None = None) -> Compiled:
-    """Compile the rules that are in force. Raises InvalidWords with the rule's name."""
+    """Compile the rules that are in force. Raises InvalidWords with the rule's name, OSError where the disk refuses."""
     today = today or now().date()
-    holding = rule_set.rules
-    if not all(rule.holds(today) for rule in holding):
-        holding = [rule for rule in holding if rule.holds(today)]
-    for rule in holding:
+    every = as_rules(rule_set.rules)
+    holding = every.holding(today)
+    for rule in holding.kinds():
         _refuse(rule)
-    shown = dict.fromkeys(_labels(holding))
+    shown = dict.fromkeys(_labels(holding.kinds()))
     labels = [Rule(rule=f"label:{n}", word=text, action="allow", options=EXACT) for n, text in enumerate(shown)]
-    rules = holding + labels if labels else holding
-    groups = {profile: group for profile, group in _groups(rules).items() if group.texts}
-    made = [_make(profile, group, rules, cache) for profile, group in groups.items()]
+    rules = Rules([*holding.parts, labels])
+    made = [_make(profile, group, rules, cache) for profile, group in grouped(rules).items()]
     return Compiled(
         engines={direction: _engine(direction, rules, made) for direction in DIRECTIONS},
-        rules=rules,
         drop_hidden=rule_set.drop_hidden,
-        changes_on=_changes(rule_set.rules, today),
+        changes_on=_changes(every.kinds(), today),
     )
-
-
-class _Group:
-    """Words of one profile, before they are folded, and what each stands for."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.orders = array("q")
-        self.special: dict[int, tuple[Part, bool]] = {}
-        """Where a word is part of a combination, or has spaces of its own: few."""
-
-    def add(self, text: str, order: int, part: Part = "", spaced: bool = False) -> None:
-        if part or spaced:
-            self.special[len(self.texts)] = (part, spaced)
-        self.texts.append(text)
-        self.orders.append(order)
 
 
 class Uses(dict[int, tuple[Use, ...]]):
@@ -107,22 +77,23 @@ class Uses(dict[int, tuple[Use, ...]]):
     The dict has what was asked for before; it is bounded.
     """
 
-    def __init__(self, rules: Sequence[Rule], direction: Direction) -> None:
+    def __init__(self, rules: Rules, direction: Direction) -> None:
         super().__init__()
         self._rules = rules
         self._direction = direction
-        self._first = array("q")
-        self._more: dict[int, list[Named]] = {}
+        self._starts: list[int] = []
+        self._meanings: list[Meanings | list[list[Named]]] = []
 
-    def extend(self, first: array[int], more: dict[int, list[Named]]) -> None:
-        """Uses of more things: the order of one rule for each, and all uses where there is more to say."""
-        self._more.update((index + len(self._first), named) for index, named in more.items())
-        self._first += first
+    def extend(self, start: int, meanings: Meanings | list[list[Named]]) -> None:
+        """Meanings of more things, which are numbered from `start`."""
+        self._starts.append(start)
+        self._meanings.append(meanings)
 
     def __missing__(self, index: int) -> tuple[Use, ...]:
         if len(self) >= MADE:
             self.clear()
-        named = self._more.get(index) or [(self._first[index], "", False)]
+        which = bisect.bisect_right(self._starts, index) - 1
+        named = self._meanings[which][index - self._starts[which]]
         made = self[index] = tuple(self._use(*each) for each in named)
         return made
 
@@ -139,8 +110,7 @@ class _Made(msgspec.Struct, frozen=True):
     """An automaton and what its words stand for."""
 
     automaton: Automaton
-    first: array[int]
-    more: dict[int, list[Named]]
+    meanings: Meanings
 
 
 def _refuse(rule: Rule) -> None:
@@ -165,123 +135,59 @@ def _refuse(rule: Rule) -> None:
         raise InvalidWords(f"{rule.rule}: no homophones of split characters.", "Fold `pinyin` in a list of its own.")
 
 
-def _texts(rule: Rule) -> Iterator[tuple[str, Part]]:
-    if rule.word:
-        yield rule.word, ""
-    if rule.both is not None:
-        yield rule.both[0], "first"
-        yield rule.both[1], "second"
+def _make(profile: Profile, group: Group, rules: Rules, cache: Path | None) -> _Made:
+    try:
+        automaton, numbers = _automaton(profile, group, cache)
+    except BadWord as error:
+        name = rules[group.orders[error.place]].rule
+        raise InvalidWords(f"{name}: {error.reason}.", "Change the word, or switch a folding off.") from error
+    group.chunks.clear()
+    return _Made(automaton, Meanings(group, numbers))
 
 
-def _groups(rules: list[Rule]) -> dict[Profile, _Group]:
-    """All words by profile. Those with noise of their own are not matched with noise skipped."""
-    groups: dict[Profile, _Group] = {}
-    known: dict[tuple[int, Direction | None], tuple[_Group, _Group | None]] = {}
-    for order, rule in enumerate(rules):
-        if rule.regex or rule.detector:
-            continue
-        key = (id(rule.options), rule.only)
-        if key not in known:
-            known[key] = _groups_for(rule, groups)
-        plain, skipping = known[key]
-        for text, part in _texts(rule):
-            if skipping is None:
-                plain.add(text, order, part)
-                continue
-            own = _own_noise(rule, text)
-            if own:
-                plain.add(text, order, part, True)
-            if not own or (own.isspace() and len(own) < len(text)):
-                skipping.add(text, order, part, bool(own))
-    return groups
-
-
-def _groups_for(rule: Rule, groups: dict[Profile, _Group]) -> tuple[_Group, _Group | None]:
-    options = rule.options
-    plain = Profile(folding=options.folding, repeat=options.repeat, only=rule.only)
-    one = groups.setdefault(plain, _Group())
-    if not options.noise:
-        return one, None
-    return one, groups.setdefault(msgspec.structs.replace(plain, noise=True), _Group())
-
-
-def _own_noise(rule: Rule, text: str) -> str:
-    """The characters of a word that its own list would skip."""
-    if text.isalnum():
-        return ""
-    return "".join(char for char in fold_table(rule.options.folding, False).word(text) if is_noise(char))
-
-
-def _make(profile: Profile, group: _Group, rules: list[Rule], cache: Path | None) -> _Made:
-    known: list[dict[tuple[str, tuple[int, ...]] | str, int]] = [{} for _ in range(PARTS)]
-    made = Words([], {})
-    first = array("q")
-    more: dict[int, list[Named]] = {}
-    for place, (chars, counts) in enumerate(fold_words(profile, group.texts)):
-        order = group.orders[place]
-        if not chars or len(chars) > MAX_WORD or (counts and max(counts) > MAX_WORD):
-            reason = f"longer than {MAX_WORD} characters" if chars else "nothing is left of it when folded"
-            raise InvalidWords(f"{rules[order].rule}: {reason}.", "Change the word, or switch a folding off.")
-        key = (chars, counts) if counts else chars
-        index = known[hash(key) % PARTS].setdefault(key, len(first))
-        named = (order, *group.special.get(place, ("", False)))
-        if index < len(first):
-            more.setdefault(index, [(first[index], "", False)]).append(named)
-            continue
-        first.append(order)
-        made.chars.append(chars)
-        if counts:
-            made.counts[index] = counts
-        if place in group.special:
-            more[index] = [named]
-    while known:
-        known.pop()  # one by one, and texts by slices: to free a million at once would hold others up
-    let_go(group.texts)
-    automaton = _automaton(profile, made, cache)
-    let_go(made.chars)
-    return _Made(automaton, first, more)
-
-
-def let_go(items: list[Any]) -> None:
-    """Empty a long list by slices, so that others are served meanwhile."""
-    while items:
-        del items[-SLICE:]
-
-
-def _automaton(profile: Profile, words: Words, cache: Path | None) -> Automaton:
+def _automaton(profile: Profile, group: Group, cache: Path | None) -> tuple[Automaton, Numbers]:
     """Compile words, or load them where they were compiled before."""
     if cache is None:
-        return Automaton.build(profile, words)
-    file = cache / f"{digest(profile, words)}.words"
-    if file.exists():
-        kept = Automaton.from_bytes(profile, words, file.read_bytes())
-        if kept is not None:
-            return kept
-    made = Automaton.build(profile, words)
-    replace_file(file, made.to_bytes())
-    return made
+        return Automaton.build(profile, group.chunks)
+    file = cache / name_of(profile, group.chunks)
+    found = load(file, profile)
+    if found is None and len(group) > LARGE:
+        compile_apart(profile, group.chunks, file)
+        found = load(file, profile)
+    if found is None:
+        found = Automaton.build(profile, group.chunks)
+        keep(file, *found)
+    return found
 
 
-def _engine(direction: Direction, rules: list[Rule], made: list[_Made]) -> Engine:
+def _engine(direction: Direction, rules: Rules, made: list[_Made]) -> Engine:
     uses = Uses(rules, direction)
     here = [each for each in made if each.automaton.profile.only in (None, direction)]
+    number = 0
     for each in here:
-        uses.extend(each.first, each.more)
-    number = sum(each.automaton.size for each in here)
-    by_view: dict[Seen, list[tuple[int, Pattern]]] = {}
-    for order, rule in enumerate(rules):
-        if (rule.regex or rule.detector) and rule.holds_in(direction):
-            pattern = _pattern(rule)
-            by_view.setdefault(pattern.seen, []).append((order, pattern))
+        uses.extend(number, each.meanings)
+        number += each.automaton.size
     groups = []
-    for seen, patterns in by_view.items():
+    for seen, patterns in _patterns(direction, rules).items():
         groups.append(PatternGroup(seen, [pattern for _, pattern in patterns], number))
-        uses.extend(array("q", (order for order, _ in patterns)), {})
+        uses.extend(number, [[(order, "", False)] for order, _ in patterns])
         number += len(patterns)
-    allows = any(rule.holds_in(direction) and rule.act(direction) == "allow" for rule in rules)
-    simple = not groups and all(_is_simple(rule, direction) for rule in rules)
-    simple = simple and not any(each.automaton.has_masks for each in here)
+    kinds = list(rules.kinds())
+    allows = any(rule.holds_in(direction) and rule.act(direction) == "allow" for rule in kinds)
+    simple = not groups and all(_is_simple(rule, direction) for rule in kinds)
+    simple = simple and not any(each.automaton.masks != "none" for each in here)
     return Engine(direction, [each.automaton for each in here], uses, groups, allows=allows, simple=simple)
+
+
+def _patterns(direction: Direction, rules: Rules) -> dict[Seen, list[tuple[int, Pattern]]]:
+    """By what they see of a text, each with its rule's place."""
+    by_view: dict[Seen, list[tuple[int, Pattern]]] = {}
+    for start, part in rules.starts():
+        for order, rule in enumerate([] if isinstance(part, WordBlock) else part, start):
+            if (rule.regex or rule.detector) and rule.holds_in(direction):
+                pattern = _pattern(rule)
+                by_view.setdefault(pattern.seen, []).append((order, pattern))
+    return by_view
 
 
 def _is_simple(rule: Rule, direction: Direction) -> bool:
@@ -301,7 +207,7 @@ def _pattern(rule: Rule) -> Pattern:
         raise InvalidWords(f"{rule.rule}: {error.message}", error.mend) from error
 
 
-def _labels(rules: list[Rule]) -> Iterator[str]:
+def _labels(rules: Iterable[Rule]) -> Iterator[str]:
     for rule in rules:
         if rule.replacement is not None:
             yield rule.replacement
@@ -312,7 +218,10 @@ def _labels(rules: list[Rule]) -> Iterator[str]:
 def _changes(rules: Iterable[Rule], today: dt.date) -> dt.date | None:
     """The next day on which a rule comes into force or goes out of it."""
     day = dt.timedelta(days=1)
-    days = [rule.valid_from for rule in rules if rule.valid_from] + [
-        rule.valid_until + day for rule in rules if rule.valid_until and rule.valid_until < dt.date.max
-    ]
+    days = set()
+    for rule in rules:
+        if rule.valid_from:
+            days.add(rule.valid_from)
+        if rule.valid_until and rule.valid_until < dt.date.max:
+            days.add(rule.valid_until + day)
     return min((each for each in days if each > today), default=None)

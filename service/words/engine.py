@@ -5,15 +5,15 @@ A found word may serve several rules: two lists may have it, and a combination m
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from service.words.automaton import Automaton, Raw
+from service.words.groups import Part
 from service.words.joints import Joints
 from service.words.patterns import PatternGroup
 from service.words.rules import Action, Direction, Rule
 from service.words.walk import Walk, walk
 
-Part = Literal["", "first", "second"]
 HIDING: tuple[Action, ...] = ("block", "mask", "replace")
 
 
@@ -67,11 +67,11 @@ class Engine:
             self._offsets.append(offset)
             offset += automaton.size
         self.allows = allows
-        self._mistakable = [each for each in automata if each.profile.noise or each.has_masks]
+        self._mistakable = [each for each in automata if each.profile.noise or each.masks != "none"]
         """Those to which a mask may look like a part of a word."""
 
     def warm(self) -> None:
-        """Make what is otherwise made for the first texts."""
+        """Make now what the first texts would otherwise wait for."""
         for automaton in self.automata:
             automaton.warm()
 

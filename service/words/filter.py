@@ -9,7 +9,6 @@ hit, so ordinary text is not delayed. The parts: `compile` makes engines of rule
 from __future__ import annotations
 
 import itertools
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -53,7 +52,7 @@ class WordFilter:
 
     def __init__(self, rules: Sequence[Rule] | RuleSet, cache: Path | None = None) -> None:
         """Compile. `cache` is a folder for what is compiled, for a faster start the next time. Raises InvalidWords."""
-        rule_set = rules if isinstance(rules, RuleSet) else RuleSet(rules=list(rules), drop_hidden=bool(rules))
+        rule_set = rules if isinstance(rules, RuleSet) else RuleSet(rules=rules, drop_hidden=bool(rules))
         self._compiled: Compiled = compiled(rule_set, cache)
         self.changes_on = self._compiled.changes_on
         """The day (UTC) on which other rules are in force, so that it must be compiled anew; None for never."""
@@ -66,25 +65,22 @@ class WordFilter:
         return cls([] if path is None else read_rules(path))
 
     def warm(self) -> None:
-        """Make now what is otherwise made for the first texts, which would wait for it."""
+        """Make now what the first texts would otherwise wait for."""
         for engine in self._compiled.engines.values():
             engine.warm()
-
-    def estate(self) -> tuple[list[Rule], list[weakref.ref[Engine]]]:
-        """What is left of this filter once nobody uses it any more: rules to let go of, and who may still use them."""
-        return self._compiled.rules, [weakref.ref(engine) for engine in self._compiled.engines.values()]
 
     def check(self, text: str, direction: Direction) -> Checked:
         """Look through a whole text, hiding every hit that is not only flagged."""
         engine = self._compiled.engines[direction]
-        if not engine.groups:
-            raws = engine.find_words(text)
-            if not raws:
-                return Checked(text=self._compiled.clean(text), hits=[], blocked=False)
-            return self._simply(text, engine, raws) if engine.simple else self._judged(text, engine, raws)
-        stream = StreamFilter(engine, self._compiled.drop_hidden, go_on=True)
-        shown = stream.feed(text) + stream.end()
-        return Checked(text=shown, hits=stream.hits, blocked=stream.blocked)
+        raws = engine.find_words(text)
+        if engine.groups:
+            window = Window(text)
+            for group in engine.groups:
+                raws = raws + group.walk().find(window, ended=True)
+        if not raws:
+            return Checked(text=self._compiled.clean(text), hits=[], blocked=False)
+        simple = engine.simple and not engine.groups
+        return self._simply(text, engine, raws) if simple else self._judged(text, engine, raws)
 
     def stream(self, direction: Direction) -> StreamFilter:
         """A filter for one text that comes in chunks."""
@@ -144,6 +140,11 @@ class StreamFilter:
     def hits(self) -> list[Hit]:
         """So far, by start, then by length; spans index the original text, all chunks joined."""
         return list(self._hits)
+
+    @property
+    def hit(self) -> bool:
+        """Whether there are any."""
+        return bool(self._hits)
 
     def feed(self, chunk: str) -> str:
         """Take a chunk; return what may be shown now."""

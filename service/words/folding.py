@@ -136,7 +136,7 @@ class FoldTable:
         table[0xD800:0xE000] = table[_SEVERAL] = ord(NOTHING)
         table[0xFFFE::0x10000] = table[0xFFFF::0x10000] = ord(NOTHING)
         for code in self._changing():
-            folded = self.fold(chr(code))
+            folded = self._fold(chr(code))  # none of the 90,000 is kept beside the table: that would be 20 MiB
             table[code] = ord(folded) if len(folded) == 1 else _SEVERAL if folded else _DROPPED
         return table
 

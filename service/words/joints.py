@@ -27,7 +27,7 @@ class Joints:
     def __init__(self, automata: Sequence[Automaton]) -> None:
         """`automata`: those that skip noise or have words with `*`."""
         self._automata = automata
-        self._all = any(automaton.opens_with_mask for automaton in automata)
+        self._all = any(automaton.masks == "first" for automaton in automata)
         self._pieces: list[str] = []
         self._length = 0
 

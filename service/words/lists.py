@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from feedback.errors import InvalidWords
+from service.words.blocks import BlockBuilder, Part, WordBlock
 from service.words.rules import (
     ACTIONS,
     DEFAULT_ACTION,
@@ -39,6 +40,8 @@ SUFFIXES = (".txt", ".csv", ".jsonl")
 """Endings of files that are lists."""
 HEADERLESS = ("word", "category", "action")
 """Columns of a CSV without a header."""
+LINES_BYTES = 1 << 16
+"""How much of a plain list is looked at in one go."""
 
 
 class Defaults(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +83,7 @@ COLUMNS = tuple(field.name for field in msgspec.structs.fields(Line) if field.na
 """Columns that a CSV may have; combinations need JSON lines."""
 
 
-def read_rules(path: Path) -> list[Rule]:
+def read_rules(path: Path) -> Part:
     """The rules of a file, in its order. Raises InvalidWords with file, line and reason."""
     try:
         data = path.read_bytes()
@@ -89,40 +92,46 @@ def read_rules(path: Path) -> list[Rule]:
     return parse_rules(path, data, Defaults())
 
 
-def parse_rules(path: Path, data: bytes, defaults: Defaults) -> list[Rule]:
+def parse_rules(path: Path, data: bytes, defaults: Defaults) -> Part:
     """The rules in a file's content. `path` names them and, by its ending, the format. Raises InvalidWords."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InvalidWords(f"{path}, line {line}: not UTF-8.", "Save the list as UTF-8.") from error
     match path.suffix.lower():
         case ".csv":
-            return list(_csv_rules(path, text, defaults))
+            return list(_csv_rules(path, _text(path, data), defaults))
         case ".jsonl":
-            return list(_json_rules(path, text, defaults))
+            return list(_json_rules(path, _text(path, data), defaults))
         case _:
-            return list(_plain_rules(path, text, defaults))
+            return _plain_rules(path, data, defaults)
 
 
-def _plain_rules(path: Path, text: str, defaults: Defaults) -> Iterator[Rule]:
-    """Straight into rules: a plain list is where a million words come from."""
-    name, only, options = path.name, defaults.only, defaults.options
-    category, action, replacement, severity = (
-        defaults.category, defaults.action, defaults.replacement, defaults.severity,
-    )  # fmt: skip
-    if action == "replace" and replacement is None:
+def _text(path: Path, data: bytes, above: int = 0) -> str:
+    """Decoded. `above`: lines of the file that come before. Raises InvalidWords."""
+    try:
+        return data.decode("utf-8-sig" if not above else "utf-8")
+    except UnicodeDecodeError as error:
+        line = above + data.count(b"\n", 0, error.start) + 1
+        raise InvalidWords(f"{path}, line {line}: not UTF-8.", "Save the list as UTF-8.") from error
+
+
+def _plain_rules(path: Path, data: bytes, defaults: Defaults) -> WordBlock:
+    """A million words come from such a list: some lines at once, each time, for others are served meanwhile."""
+    if defaults.action == "replace" and defaults.replacement is None:
         raise _no_replacement(f"{path}, line 1")
-    # Line by line: to split a million in one go would hold up everybody who is served meanwhile.
-    for number, line in enumerate(io.StringIO(text, newline="\n"), 1):
-        word = line.strip()
-        if word and word[0] != "#":
-            if len(word) > MAX_WORD:
-                raise _too_long(f"{path}, line {number}", word)
-            yield Rule(
-                rule=f"{name}:{number}", word=word, category=category, action=action, only=only,
-                replacement=replacement, severity=severity, options=options,
-            )  # fmt: skip
+    template = Rule(
+        rule=path.name, category=defaults.category, action=defaults.action, only=defaults.only,
+        replacement=defaults.replacement, severity=defaults.severity, options=defaults.options,
+    )  # fmt: skip
+    block = BlockBuilder(template)
+    start = above = 0
+    while start < len(data):
+        end = data.find(b"\n", start + LINES_BYTES) + 1 or len(data)
+        lines = _text(path, data[start:end], above).removesuffix("\n").split("\n")
+        words = [line.strip() for line in lines]
+        for line, word in enumerate(words, above + 1):
+            if len(word) > MAX_WORD and word[0] != "#":
+                raise _too_long(f"{path}, line {line}", word)
+        block.add(words, above + 1)
+        start, above = end, above + len(lines)
+    return block.done()
 
 
 def _csv_rules(path: Path, text: str, defaults: Defaults) -> Iterator[Rule]:

@@ -74,7 +74,7 @@ class Renderer:
         text = self._window.release(until)
         if self._joints is not None:
             self._joints.add(text)
-        return self._clean(text)
+        return text if self._tags is None else self._tags.drop(text)
 
     def _mask(self, length: int) -> str:
         return MASK * length if self._joints is None else self._joints.mask(length, MASK)
@@ -92,7 +92,7 @@ class Tags:
 
     def drop(self, text: str) -> str:
         """The next piece of text without them."""
-        if self._held is None and (_is_small(text) or not _SEEN.search(text)):
+        if self._held is None and (text.isascii() or _is_small(text) or not _SEEN.search(text)):
             return text
         shown = []
         for char in text:

@@ -10,9 +10,11 @@ from litestar import get, post, put
 from litestar.params import FromPath, FromQuery
 
 from feedback.errors import InvalidInput
+from service.paging import Page, page_behind
 from service.parts import AnyRequest, parts_of
 from service.turns import decode
 from service.words.book import WordState
+from service.words.statistics import RuleCount
 
 LIST_LIMIT_BYTES = 64 * 1024 * 1024
 """Largest list; the limit of ordinary bodies is far below."""
@@ -52,7 +54,7 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     blocked: bool
 
 
-@get("/words", summary="The word lists, the last load and what hit")
+@get("/words", summary="The word lists, the last load and what hit", allow="operator")
 async def read_words(request: AnyRequest, top: FromQuery[int] = 100) -> WordState:
     """Lists with their counts and options, the last error, and the statistics since the start with `top` rules."""
     if not 0 <= top <= TOP_LIMIT:
@@ -60,7 +62,19 @@ async def read_words(request: AnyRequest, top: FromQuery[int] = 100) -> WordStat
     return parts_of(request).words.state(top)
 
 
-@put("/words", summary="Load the lists again, or change several at once", request_max_body_size=LIST_LIMIT_BYTES)
+@get("/words/hits", summary="Every rule that hit, by name", allow="operator")
+async def read_hits(request: AnyRequest, cursor: FromQuery[str] = "", limit: FromQuery[int] = 50) -> Page[RuleCount]:
+    """A page of `limit` (1 to 500) rules with their counts since the start."""
+    counts = await asyncio.to_thread(parts_of(request).words.statistics.counts)
+    return page_behind("hits", counts, cursor, limit, lambda one: f"{one.rule} {one.action} {one.direction}")
+
+
+@put(
+    "/words",
+    summary="Load the lists again, or change several at once",
+    request_max_body_size=LIST_LIMIT_BYTES,
+    allow="operator",
+)
 async def put_words(request: AnyRequest) -> WordState:
     """No body: read the files again now. `{"lists": {name: content or null}}`: put them in place, all or none."""
     words = parts_of(request).words
@@ -73,7 +87,7 @@ async def put_words(request: AnyRequest) -> WordState:
     return words.state(0)
 
 
-@put("/words/{name:str}", summary="Replace one list", request_max_body_size=LIST_LIMIT_BYTES)
+@put("/words/{name:str}", summary="Replace one list", request_max_body_size=LIST_LIMIT_BYTES, allow="operator")
 async def put_list(request: AnyRequest, name: FromPath[str]) -> WordState:
     """The body is the file's new content, whole; it serves once it was read, compiled and written."""
     words = parts_of(request).words
@@ -81,7 +95,7 @@ async def put_list(request: AnyRequest, name: FromPath[str]) -> WordState:
     return words.state(0)
 
 
-@post("/words/check", status_code=200, summary="What the filter would do with a text")
+@post("/words/check", status_code=200, summary="What the filter would do with a text", allow="operator")
 async def check_text(request: AnyRequest) -> CheckResult:
     """Nothing is stored, counted or logged."""
     given = decode(await request.body(), CheckInput, InvalidInput)

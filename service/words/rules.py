@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import msgspec
@@ -126,7 +127,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class RuleSet(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a filter is compiled from. Allowed phrases are rules with the action `allow`."""
 
-    rules: list[Rule]
+    rules: Sequence[Rule]
+    """A list, or `blocks.Rules`."""
     drop_hidden: bool = True
     """Leave out of what is shown the tag characters (U+E0000–U+E007F) with which text is smuggled past people's eyes;
     those that make a flag stay."""

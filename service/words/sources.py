@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -23,10 +23,11 @@ import msgspec
 from feedback.errors import InvalidWords
 from feedback.settings import nearest
 from service.settings import GatewaySettings
+from service.words.blocks import Part, Rules, WordBlock
 from service.words.lists import SUFFIXES, Defaults, parse_rules
+from service.words.policy import OPTIONS_FILE, PolicyTable, apply_policy
 from service.words.rules import Action, Direction, Folding, ListOptions, Match, Rule, RuleSet
 
-OPTIONS_FILE = "words.toml"
 INDUCEMENT = Path(__file__).with_name("inducement.jsonl")
 INDUCEMENT_FOLD = ["width"]
 """Its patterns say themselves where case does not matter: DAN is a jailbreak and Dan is a name."""
@@ -54,14 +55,6 @@ class ListTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     repeat: bool = False
     whole_word: bool = False
     match: Match = "overlap"
-
-
-class PolicyTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"inward": "in"}):
-    """Table [policy.CATEGORY] of words.toml. `allow` lets the category pass in that direction."""
-
-    inward: Action | None = None
-    out: Action | None = None
-    replacement: str | None = None
 
 
 class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -145,14 +138,14 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
             table = msgspec.structs.replace(table, fold=INDUCEMENT_FOLD) if table.fold is None else table
             lists.append(_read(INDUCEMENT, "shipped", table, over))
         _refuse_unknown(tables, [info for info, _ in lists], self.folder)
-        read = [rules for _, rules in lists if rules]
-        every = read[0] if len(read) == 1 else [rule for rules in read for rule in rules]
-        in_force = [rule for rule in every if rule.holds(today)] if any(map(_dated, every)) else every
+        every = Rules([rules for _, rules in lists])
+        in_force = every.holding(today)
+        policed = [apply_policy(part, tables.policy, self.folder) for part in in_force.parts]
         return Loaded(
-            rules=RuleSet(rules=apply_policy(in_force, tables.policy, self.folder), drop_hidden=tables.drop_hidden),
+            rules=RuleSet(rules=_together(policed), drop_hidden=tables.drop_hidden),
             lists=[_count(info, rules, today) for info, rules in lists],
             policy=tables.policy,
-            dated=len(in_force) != len(every) or any(map(_dated, in_force)),
+            dated=any(map(_dated, every.kinds())),
         )
 
     def _tables(self, overlay: Overlay) -> Tables:
@@ -177,44 +170,15 @@ def sources_of(gateway: GatewaySettings) -> Sources:
     )
 
 
-def apply_policy(rules: list[Rule], policy: Mapping[str, PolicyTable], folder: Path | None = None) -> list[Rule]:
-    """The rules with what the policy says of their categories; a phrase that is allowed stays allowed. Pure.
-
-    Raises InvalidWords where a rule is to be replaced and nobody says by what.
-    """
-    if not policy:
-        return rules
-    return [
-        changed
-        for rule in rules
-        if (changed := _under(rule, policy.get(rule.category), folder)) is not None
-    ]  # fmt: skip
-
-
-def _under(rule: Rule, table: PolicyTable | None, folder: Path | None) -> Rule | None:
-    """A rule under its category's policy; None where it holds nowhere."""
-    if table is None or rule.action == "allow":
-        return rule
-    inward = table.inward or rule.act("in") if rule.holds_in("in") else "allow"
-    out = table.out or rule.act("out") if rule.holds_in("out") else "allow"
-    replacement = rule.replacement if rule.replacement is not None else table.replacement
-    if "replace" in (inward, out) and replacement is None:
-        raise InvalidWords(
-            f"{folder}/{OPTIONS_FILE}, policy.{rule.category}: {rule.rule} is to be replaced, and nobody says by what.",
-            "Give the policy a replacement.",
-        )
-    if inward == "allow" and out == "allow":
-        return None
-    if inward == "allow":
-        return msgspec.structs.replace(rule, action=out, action_out=None, only="out", replacement=replacement)
-    if out == "allow":
-        return msgspec.structs.replace(rule, action=inward, action_out=None, only="in", replacement=replacement)
-    return msgspec.structs.replace(rule, action=inward, action_out=out, replacement=replacement)
+def _together(parts: list[Part]) -> Sequence[Rule]:
+    """A plain list where no part is a block."""
+    lists = [part for part in parts if not isinstance(part, WordBlock)]
+    return Rules(parts) if len(lists) < len(parts) else [rule for part in lists for rule in part]
 
 
 def _read(
     path: Path, source: Literal["file", "folder", "shipped"], table: ListTable, overlay: Overlay
-) -> tuple[ListInfo, list[Rule]]:
+) -> tuple[ListInfo, Part]:
     defaults = Defaults(
         category=table.category,
         action=table.action,
@@ -226,7 +190,7 @@ def _read(
     rules = parse_rules(path, _content(path, overlay), defaults)
     info = ListInfo(
         name=path.name, source=source, enabled=table.enabled, rules=len(rules), in_force=0,
-        categories=dict(Counter(rule.category for rule in rules)), actions=dict(Counter(rule.action for rule in rules)),
+        categories=_tally(rules, lambda rule: rule.category), actions=_tally(rules, lambda rule: rule.action),
         options=defaults.options,
     )  # fmt: skip
     return info, rules if table.enabled else []
@@ -253,8 +217,15 @@ def _refuse_unknown(tables: Tables, lists: list[ListInfo], folder: Path | None) 
             raise InvalidWords(f"{folder}/{OPTIONS_FILE}: there is no list {name!r}.", nearest(name, stems or ["none"]))
 
 
-def _count(info: ListInfo, rules: list[Rule], today: dt.date) -> ListInfo:
-    return msgspec.structs.replace(info, in_force=sum(rule.holds(today) for rule in rules))
+def _tally(rules: Part, of: Callable[[Rule], str]) -> dict[str, int]:
+    """How many rules have which."""
+    if isinstance(rules, WordBlock):
+        return {of(rules.template): len(rules)} if len(rules) else {}
+    return dict(Counter(map(of, rules)))
+
+
+def _count(info: ListInfo, rules: Part, today: dt.date) -> ListInfo:
+    return msgspec.structs.replace(info, in_force=len(Rules([rules]).holding(today)))
 
 
 def _dated(rule: Rule) -> bool:

@@ -53,6 +53,27 @@ class Statistics:
             with self._lock:
                 self._counts.update(found)
 
+    def by_list(self) -> Counter[tuple[str, ...]]:
+        """Hits by list, action and direction; a rule is named `list:line`."""
+        with self._lock:
+            counts = Counter(self._counts)
+        found: Counter[tuple[str, ...]] = Counter()
+        for (_, rule, action, direction), hits in counts.items():
+            found[rule.rpartition(":")[0] or rule, action, direction] += hits
+        return found
+
+    def counts(self) -> list[RuleCount]:
+        """Every rule that hit, by its name."""
+        with self._lock:
+            counts = Counter(self._counts)
+        return [
+            RuleCount(rule=rule, category=category, action=action, direction=direction, hits=hits)
+            for (rule, action, direction, category), hits in sorted(
+                ((rule, action, direction, category), hits)
+                for (category, rule, action, direction), hits in counts.items()
+            )
+        ]
+
     def report(self, top: int) -> Report:
         """The counts, with the `top` most frequent rules."""
         with self._lock:

@@ -67,15 +67,16 @@ class Window:
         """Take the text up to an index out of the window."""
         if until <= self.first:
             return ""
-        text = self.text(self.first, until)
+        chars, length = self._chars, until - self.first
+        text = chars[:length] if isinstance(chars, str) else self.text(self.first, until)
         self._last = last = text[-1]
         if is_invisible(last):
             self._look_back(text, until)
         else:
             self.last_visible = until - 1
             self._visible = last
-        if isinstance(self._chars, str):
-            self._chars = self._chars[until - self.first :]
+        if isinstance(chars, str):
+            self._chars = chars[length:]
             self.first = until
             return text
         self._skipped += until - self.first

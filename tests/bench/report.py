@@ -71,13 +71,14 @@ def compared(
 
 
 def arguments(description: str) -> argparse.Namespace:
-    """Every benchmark's command line; `json` is where the report is written, if anywhere."""
+    """Every benchmark's command line: `json` is where the report is written, if anywhere, `markdown` is a flag."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report to FILE")
+    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown as well")
     return parser.parse_args()
 
 
-def publish(bench: str, rows: list[Row], packages: list[str], to: Path | None) -> None:
+def publish(bench: str, rows: list[Row], packages: list[str], to: Path | None, *, markdown: bool = False) -> None:
     """Print the table, and write it to `to` where given. `packages` are those whose versions matter."""
     report = Report(
         bench=bench,
@@ -86,19 +87,27 @@ def publish(bench: str, rows: list[Row], packages: list[str], to: Path | None) -
         versions={"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
         rows=rows,
     )
+    headings = ("figure", "value", "unit", "against", "its value", "ratio", "target", "holds")
     table = Table(title=f"{bench}, {report.date:%Y-%m-%d %H:%M} UTC")
-    for heading in ("figure", "value", "unit", "against", "its value", "ratio", "target", "holds"):
+    for heading in headings:
         table.add_column(heading, justify="left" if heading in ("figure", "unit", "against") else "right")
-    for row in rows:
-        table.add_row(
-            row.name, _number(row.value), row.unit, row.peer, _number(row.peer_value), _number(row.ratio), row.target,
-            "" if row.holds is None else "yes" if row.holds else "NO",
-        )  # fmt: skip
+    lines = [_cells(row) for row in rows]
+    for line in lines:
+        table.add_row(*line)
     console = Console(width=None if Console().is_terminal else 160)
     console.print(table)
+    if markdown:
+        for line in (headings, ("---",) * len(headings), *lines):
+            print("|", " | ".join(line), "|")
     console.print(", ".join(f"{key} {value}" for key, value in {**report.machine, **report.versions}.items()))
     if to is not None:
         to.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    holds = "" if row.holds is None else "yes" if row.holds else "NO"
+    numbers = _number(row.peer_value), _number(row.ratio)
+    return row.name, _number(row.value), row.unit, row.peer, *numbers, row.target, holds
 
 
 def _machine() -> dict[str, str]:

@@ -23,13 +23,17 @@ from typing import Any
 
 import numpy as np
 import opencc
-import psutil
 
+from service.words.automaton import Automaton
 from service.words.filter import WordFilter, compile_rules
+from service.words.folded import Profile
 from service.words.folding import fold_table
+from service.words.kept import keep, load
 from service.words.rules import Folding, ListOptions, Rule, RuleSet
+from tests.bench import words_million
 from tests.bench.report import Row, arguments, compared, figure, publish
 from tests.bench.words_guards import GUARDS, beside
+from tests.bench.words_million import must
 
 PEERS = ("pyahocorasick", "ahocorasick_rs", "flashtext2")
 ROUNDS = 7
@@ -176,7 +180,7 @@ def _short(ours: WordFilter, words: list[str]) -> Iterator[Row]:
         [lambda: [ours.check(text, "in") for text in short], lambda: [flash.extract_keywords(text) for text in short]]
     )
     rate = len(short) / mine
-    yield _must("24 Chinese characters, all folded", rate, "texts/s", at_least=150_000)
+    yield must("24 Chinese characters, all folded", rate, "texts/s", at_least=150_000)
     yield compared(
         "24 Chinese characters, all folded", rate, "texts/s",
         peer="flashtext2 (whole words only, nothing folded)", peer_value=len(short) / peer,
@@ -186,10 +190,8 @@ def _short(ours: WordFilter, words: list[str]) -> Iterator[Row]:
 def _loading(words: list[str], folder: Path) -> Iterator[Row]:
     ahocorasick = importlib.import_module("ahocorasick")
 
-    from service.words.automaton import Automaton, Profile, Words
-
-    listed = Words(words, {})
-    data = Automaton.build(Profile(folding=Folding()), listed).to_bytes()
+    profile, file = Profile(folding=Folding()), folder / "hundred-thousand.words"
+    keep(file, *Automaton.build(profile, [words]))
 
     def peer() -> None:
         automaton = ahocorasick.Automaton()
@@ -197,8 +199,8 @@ def _loading(words: list[str], folder: Path) -> Iterator[Row]:
             automaton.add_word(word, number)
         automaton.make_automaton()
 
-    mine, theirs = interleaved([lambda: Automaton.from_bytes(Profile(folding=Folding()), listed, data), peer])
-    name = "100,000 words from the compiled blob"
+    mine, theirs = interleaved([lambda: load(file, profile), peer])
+    name = "100,000 words from the compiled file"
     yield compared(name, mine, "s", peer="pyahocorasick's build", peer_value=theirs, at_most=1 / 10)
 
 
@@ -212,10 +214,10 @@ def _streamed(how: str, words: WordFilter) -> Iterator[Row]:
             began = time.perf_counter()
             stream.feed(chunk)
             best[number] = min(best[number], time.perf_counter() - began)
-    yield _must(f"chunk of 4 characters, {how}: median", statistics.median(best) * 1e6, "µs", at_most=5)
+    yield must(f"chunk of 4 characters, {how}: median", statistics.median(best) * 1e6, "µs", at_most=5)
     quiet = words.stream("out")
     held = sum(quiet.feed(chunk) != chunk for chunk in ["…… ", "，。", "\n\n", "？！"] * 100)
-    yield _must(f"chunks held of text that begins no word, {how}", held, "chunks", at_most=0)
+    yield must(f"chunks held of text that begins no word, {how}", held, "chunks", at_most=0)
 
 
 def _guards() -> Iterator[Row]:
@@ -231,29 +233,8 @@ def _guards() -> Iterator[Row]:
 
 
 def _million(folder: Path) -> Iterator[Row]:
-    words = made_up(1_000_000, 7)
-    rules = RuleSet(rules=[Rule(rule=f"list:{number}", word=word) for number, word in enumerate(words, 1)])
-    del words
-    process = psutil.Process()
-    before = process.memory_info().rss
-    began = time.process_time()
-    made = compile_rules(rules)
-    yield _must(f"{len(rules.rules):,} words: build", time.process_time() - began, "s", at_most=10)
-    yield _must("the same: memory beside the list", (process.memory_info().rss - before) / 2**20, "MB", at_most=600)
     text = sentences(1, 1_000, 2, mixed=True)[0]
-    (took,) = interleaved([lambda: made.check(text, "in")])
-    yield figure("the same: check of 1,000 mixed characters", took * 1e6, "µs")
-    compile_rules(rules, folder)
-    began = time.process_time()
-    compile_rules(rules, folder)
-    yield figure("the same: load from the compiled file", time.process_time() - began, "s")
-
-
-def _must(name: str, value: float, unit: str, *, at_least: float | None = None, at_most: float | None = None) -> Row:
-    """A figure with a target of its own."""
-    holds = (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
-    target = f"≥ {at_least:,.0f}" if at_least is not None else f"≤ {at_most:,.0f}"
-    return Row(name=name, value=value, unit=unit, target=target, holds=holds)
+    yield from words_million.rows(made_up(1_000_000, 7), made_up(1_000_000, 8), text, folder)
 
 
 if __name__ == "__main__":

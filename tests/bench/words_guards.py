@@ -97,7 +97,7 @@ def _started(guard: Guard, work: dict[str, object]) -> Iterator[tuple[IO[str], I
         file = Path(folder) / "work.json"
         file.write_text(json.dumps(work), encoding="utf-8")
         # Isolated, so that neither this folder's modules nor PYTHONPATH get in its way.
-        command = [str(_python(guard)), "-I", str(SCRIPT), guard.package, str(file)]
+        command = [str(python_of(guard)), "-I", str(SCRIPT), guard.package, str(file)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin is not None and process.stdout is not None, "both are piped"
             _round(guard, process.stdin, process.stdout)
@@ -115,7 +115,7 @@ def _round(guard: Guard, asks: IO[str], answers: IO[str]) -> dict[str, float]:
     return took
 
 
-def _python(guard: Guard) -> Path:
+def python_of(guard: Guard) -> Path:
     """The interpreter of the guard's venv, which is made anew where it is missing, unfinished or of another kind."""
     kind = zlib.crc32(repr((guard.version, guard.needs, sys.version)).encode())
     folder = CACHE / f"{guard.package}-{kind:08x}"

@@ -105,14 +105,14 @@ def test_words_says_what_the_list_would_do(
 
 
 def test_the_folder_of_requests_tells_done_from_waiting(settings: Settings) -> None:
-    asked = operations._ask(settings, "POST", "/requests", {"kind": "cycle", "alias": "assistant"})
+    asked = operations.ask_gateway(settings, "POST", "/requests", {"kind": "cycle", "alias": "assistant"})
     request = msgspec.convert(asked, Request)
-    assert operations._ask(settings, "GET", f"/requests/{request.request_id}")["state"] == "waiting"
+    assert operations.ask_gateway(settings, "GET", f"/requests/{request.request_id}")["state"] == "waiting"
     requests = Requests(settings.store.data_dir / "requests")
     requests.finish(requests.waiting()[0], ok=True, detail={"cycle": "cycle-1"})
-    answer = operations._ask(settings, "GET", f"/requests/{request.request_id}")
+    answer = operations.ask_gateway(settings, "GET", f"/requests/{request.request_id}")
     assert answer["state"] == "done"
     assert msgspec.convert(answer["result"], RequestResult).detail == {"cycle": "cycle-1"}
     with pytest.raises(InvalidInput) as caught:
-        operations._ask(settings, "GET", "/requests/request-none")
+        operations.ask_gateway(settings, "GET", "/requests/request-none")
     assert caught.value.code == "unknown-request"

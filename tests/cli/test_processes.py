@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from feedback.operator_key import operator_headers
 from service.cli.processes import Child, ChildFailed
 from tests.fakes.ollama import FakeOllama
 
@@ -57,8 +58,27 @@ def test_a_gateway_is_ready_serves_and_stops(tmp_path: Path, upstream: FakeOllam
     assert child.exit_status() == 0
 
 
+def test_beyond_loopback_it_makes_the_operators_key_and_the_log_says_where_but_not_what(
+    tmp_path: Path, upstream: FakeOllama
+) -> None:
+    child = Child(
+        "gateway", ["gateway"], settings(tmp_path, upstream.url, 'host = "0.0.0.0"\n'), tmp_path / "gateway.log"
+    )
+    child.start()
+    try:
+        url = child.wait_ready(30).replace("0.0.0.0", "127.0.0.1")
+        (file,) = tmp_path.rglob("operator-key")
+        headers = operator_headers(file.parent, {})
+        statuses = [httpx.get(f"{url}/v1/models", headers=shown).status_code for shown in ({}, headers)]
+    finally:
+        child.stop(20)
+    assert statuses == [401, 200]
+    log = (tmp_path / "gateway.log").read_text()
+    assert "operator-key-made" in log and str(file) in log and file.read_text().strip().split("_")[2] not in log
+
+
 def test_a_child_that_can_not_start_says_why(tmp_path: Path, upstream: FakeOllama) -> None:
-    file = settings(tmp_path, upstream.url, 'host = "0.0.0.0"\n')
+    file = settings(tmp_path, upstream.url, 'host = "0.0.0.0"\nkeys = "off"\n')
     child = Child("gateway", ["gateway"], file, tmp_path / "gateway.log")
     child.start()
     with pytest.raises(ChildFailed, match="forbidden"):

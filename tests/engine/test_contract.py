@@ -45,7 +45,6 @@ def quantises_to(exchange: Exchange) -> str:
 
 OUT_OF_SCOPE: dict[str, Callable[[Exchange], bool]] = {
     "OpenAI's dialect is the gateway's": lambda one: one["path"].startswith("/v1/"),
-    "embeddings: nothing in the circle asks for them": lambda one: one["path"].startswith("/api/embed"),
     "the state of Ollama's cloud": lambda one: one["path"] == "/api/status",
     "safetensors: the learner exports GGUF": lambda one: one["file"] == "14-safetensors",
     "adapters: the learner merges them into the weights": lambda one: (
@@ -227,7 +226,7 @@ def test_every_exception_of_the_contract_is_used_and_most_exchanges_are_walked()
     ("path", "body", "status", "text"),
     [
         ("/v1/chat/completions", {"model": "smol"}, 404, "404 page not found"),
-        ("/api/embed", {"model": "smol", "input": "x"}, 404, "404 page not found"),
+        ("/api/pull", {"model": "smol"}, 404, "404 page not found"),
         (
             "/api/create",
             {"model": "x", "from": "smol", "adapters": {"a.gguf": ABSENT}},

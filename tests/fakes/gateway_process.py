@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,11 +21,16 @@ class GatewayProcess:
     def __init__(self, data_dir: Path, upstream_url: str, **settings: object) -> None:
         given = [f"{key}={value}" for key, value in settings.items()]
         command = [sys.executable, "-m", "tests.fakes.gateway_process", str(data_dir), upstream_url, *given]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # Not a pipe: one that nobody reads would fill up, and stop the gateway in the middle of a line.
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  closed by __exit__
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=self._log, text=True)
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
         if not self.url:
-            raise RuntimeError(f"the gateway did not start: {self.process.communicate()[1][-2000:]}")
+            self.process.communicate()
+            log = self._logged()
+            self._log.close()
+            raise RuntimeError(f"the gateway did not start: {log[-2000:]}")
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
@@ -34,8 +40,12 @@ class GatewayProcess:
     def terminate(self, wait_s: float = 20) -> tuple[int, list[str]]:
         """SIGTERM; its exit code and its log."""
         self.process.terminate()
-        log = self.process.communicate(timeout=wait_s)[1]
-        return self.process.returncode, log.splitlines()
+        self.process.communicate(timeout=wait_s)
+        return self.process.returncode, self._logged().splitlines()
+
+    def _logged(self) -> str:
+        self._log.seek(0)
+        return self._log.read()
 
     def __enter__(self) -> Self:
         return self
@@ -46,6 +56,7 @@ class GatewayProcess:
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate()
+        self._log.close()
 
 
 if __name__ == "__main__":

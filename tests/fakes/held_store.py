@@ -25,7 +25,7 @@ class HeldStore:
         """Let every commit through, those held and those to come."""
         self._gate.set()
 
-    def add_turn(self, turn: Turn) -> Future[None]:
+    def add_turn(self, turn: Turn, keyed: Any = None) -> Future[None]:
         if self.refusing is not None:
             raise self.refusing
         self.held.append(turn)
@@ -38,7 +38,7 @@ class HeldStore:
             try:
                 if self.failing is not None:
                     raise self.failing
-                self._real.add_turn(turn).result(10)
+                self._real.add_turn(turn, keyed).result(10)
                 acknowledged.set_result(None)
             except Exception as error:  # whatever it is, the waiting request must be told
                 acknowledged.set_exception(error)

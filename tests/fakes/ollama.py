@@ -26,7 +26,9 @@ from typing import Any, Literal, Self
 
 from aiohttp import web
 
-from tests.fakes.ollama_library import Library, Refused, full_name, seconds_of, stamp
+from tests.fakes.listening import accept_no_more, listening
+from tests.fakes.ollama_library import Library, Refused, full_name, seconds_of
+from tests.fakes.ollama_lines import cut, json_of, line_of, render, vectors_of
 
 VERSION = "0.32.15"
 PIECES = re.compile(r"\s*(?:[⺀-鿿＀-￯]|[^\s⺀-鿿＀-￯]+)|\s+")
@@ -86,6 +88,7 @@ class FakeOllama:
         self.history: list[Seen] = []
         self.url = ""
         self._port = port
+        self._transports: set[asyncio.Transport] = set()
         self._scripts: collections.deque[Script] = collections.deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -175,26 +178,40 @@ class FakeOllama:
             ("DELETE", "/api/delete", self._delete),
             ("POST", "/api/chat", self._chat),
             ("POST", "/api/generate", self._chat),
+            ("POST", "/api/embed", self._embed),
+            ("POST", "/api/embeddings", self._embed),
+            ("POST", "/api/pull", self._pull),
+            ("POST", "/api/push", self._pull),
         ):
             app.router.add_route(method, path, self._remember(handler))
         # Leaving cancels the handler: that is how a test sees whether the gateway let go of its upstream.
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self._port)
-        await site.start()
+        listener = listening(self._port)
+        await web.SockSite(runner, listener).start()
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         started.set()
         await self._stop.wait()
+        await accept_no_more(listener)
+        server = runner.server
         await runner.cleanup()
+        await asyncio.sleep(0.02)
+        if server is not None:
+            await server.shutdown(0)  # a connection that was on its way in is in no list before now
+        for transport in self._transports:
+            transport.abort()  # one whose last answer was being sent just then is in nobody's list any more
+        await asyncio.sleep(0.01)
 
     def _remember(self, handler: Callable[..., Any]) -> Callable[[web.Request], Any]:
         async def remembering(request: web.Request) -> web.StreamResponse:
             seen = Seen(request.method, request.path, {}, dict(request.headers), time.monotonic())
             self.history.append(seen)
+            if request.transport is not None:
+                self._transports.add(request.transport)
             try:
                 if "blobs" not in request.path and request.can_read_body:
-                    seen.body = _json(await request.text())
+                    seen.body = json_of(await request.text())
                 answer: web.StreamResponse = await handler(request, seen)
                 seen.ended = seen.ended or "answered"
                 return answer
@@ -262,6 +279,26 @@ class FakeOllama:
         self.library.delete(str(seen.body.get("model") or seen.body.get("name") or ""))
         return web.Response()
 
+    async def _pull(self, request: web.Request, seen: Seen) -> web.StreamResponse:
+        if seen.path == "/api/pull":
+            self.library.add(str(seen.body.get("model", "")))
+        if seen.body.get("stream") is False:
+            return web.json_response({"status": "success"})
+        lines = [{"status": "pulling manifest"}, {"status": "success"}]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        return web.Response(text=text, content_type="application/x-ndjson")
+
+    async def _embed(self, request: web.Request, seen: Seen) -> web.StreamResponse:
+        name = str(seen.body.get("model", ""))
+        if full_name(name) not in self.library.models:
+            raise Refused(404, f'model "{name}" not found, try pulling it first')
+        vectors = vectors_of(seen.body)
+        await asyncio.sleep(self.chunk_delay_s)
+        if seen.path == "/api/embeddings":
+            return web.json_response({"embedding": vectors[0]})
+        told = {"total_duration": 1, "load_duration": 1, "prompt_eval_count": 2 * len(vectors)}
+        return web.json_response({"model": name, "embeddings": vectors, **told})
+
     # Chat and generate --------------------------------------------------------------------------------------------
 
     async def _chat(self, request: web.Request, seen: Seen) -> web.StreamResponse:
@@ -278,7 +315,7 @@ class FakeOllama:
             return await self._load_or_unload(name, body, chat)
         if body.get("_debug_render_only"):
             rendered = {"rendered_template": render(model.system, messages)}
-            return web.json_response({**_line(name, chat, ""), "_debug_info": rendered})
+            return web.json_response({**line_of(name, chat, ""), "_debug_info": rendered})
         script = self._scripts.popleft() if self._scripts else Script()
         if script.status != 200:
             raise Refused(script.status, script.error)
@@ -303,7 +340,7 @@ class FakeOllama:
             await asyncio.sleep(self.slow_load_s)
         self.library.keep(name, body.get("keep_alive"))
         reason = "unload" if unload else "load"
-        return web.json_response({**_line(name, chat, ""), "done": True, "done_reason": reason})
+        return web.json_response({**line_of(name, chat, ""), "done": True, "done_reason": reason})
 
     @contextlib.asynccontextmanager
     async def _busy(self, name: str, body: dict[str, Any]) -> AsyncIterator[None]:
@@ -326,10 +363,10 @@ class FakeOllama:
         await answer.prepare(request)
         for chunk in script.chunks:
             await asyncio.sleep(self.chunk_delay_s)
-            await answer.write(json.dumps(_line(name, chat, chunk), ensure_ascii=False).encode() + b"\n")
+            await answer.write(json.dumps(line_of(name, chat, chunk), ensure_ascii=False).encode() + b"\n")
         match script.then:
             case "break":
-                _cut(request, seen)
+                cut(request, seen)
             case "stall":
                 await asyncio.sleep(3600)
             case "error":
@@ -349,7 +386,7 @@ class FakeOllama:
         await asyncio.sleep(self.chunk_delay_s * len(script.chunks))
         match script.then:
             case "break":
-                _cut(request, seen)
+                cut(request, seen)
             case "stall":
                 await asyncio.sleep(3600)
             case "error":
@@ -362,36 +399,8 @@ class FakeOllama:
         took = int((time.monotonic() - seen.at) * 1e9)
         prompt = json.dumps(seen.body.get("messages") or seen.body.get("prompt"))
         return {
-            **_line(seen.body["model"], chat, text), "done": True, "done_reason": script.done_reason,
+            **line_of(seen.body["model"], chat, text), "done": True, "done_reason": script.done_reason,
             "total_duration": took, "load_duration": 0, "prompt_eval_count": len(prompt.split()),
             "prompt_eval_duration": 0, "eval_count": len(script.chunks or ()), "eval_duration": took,
+            **({} if chat or seen.body.get("raw") else {"context": [1, 2, len(prompt), len(text)]}),
         }  # fmt: skip
-
-
-def _line(name: str, chat: bool, text: str) -> dict[str, Any]:
-    said: dict[str, Any] = {"message": {"role": "assistant", "content": text}} if chat else {"response": text}
-    return {"model": name, "created_at": stamp(), **said, "done": False}
-
-
-def _cut(request: web.Request, seen: Seen) -> None:
-    seen.ended = "broken"
-    assert request.transport is not None
-    request.transport.close()
-
-
-def render(system: str, messages: list[dict[str, Any]]) -> str:
-    """The prompt as chatml, with the model's own system prompt where the conversation has none."""
-    if system and messages[0]["role"] != "system":
-        messages = [{"role": "system", "content": system}, *messages]
-    turns = "".join(f"<|im_start|>{message['role']}\n{message['content']}<|im_end|>\n" for message in messages)
-    return f"{turns}<|im_start|>assistant\n"
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        body = json.loads(text)
-    except ValueError:
-        raise Refused(400, "unexpected EOF") from None
-    if not isinstance(body, dict):
-        raise Refused(400, "json: cannot unmarshal into Go value")
-    return body

@@ -79,10 +79,14 @@ class Library:
         """Name → when it unloads, as time.time() tells it."""
         self.busy: dict[str, int] = {}
         for name in names:
-            blob = b"GGUF" + name.encode()
-            digest = "sha256:" + hashlib.sha256(blob).hexdigest()
-            self.blobs[digest] = blob
-            self.models[full_name(name)] = Model(full_name(name), digest, len(blob))
+            self.add(name)
+
+    def add(self, name: str) -> None:
+        """A model that is simply there, as after a pull."""
+        blob = b"GGUF" + name.encode()
+        digest = "sha256:" + hashlib.sha256(blob).hexdigest()
+        self.blobs[digest] = blob
+        self.models[full_name(name)] = Model(full_name(name), digest, len(blob))
 
     def find(self, name: Any, *, shown: str | None = None) -> Model:
         """The model of this name. Raises Refused, 404, naming it as it was asked for."""
@@ -108,6 +112,8 @@ class Library:
     def create(self, body: dict[str, Any]) -> list[str]:
         """Make a model; returns the status lines. Raises Refused, whose status a streamed answer hides."""
         name = str(body.get("model") or body.get("name") or "")
+        if not isinstance(body.get("from") or "", str) or not isinstance(body.get("files") or {}, dict):
+            raise Refused(400, "json: cannot unmarshal into Go struct field CreateRequest")
         if not NAME.match(name):
             raise Refused(400, "invalid model name")
         quantise = str(body.get("quantize") or "")

@@ -55,6 +55,7 @@ def test_a_corrected_turn_keeps_what_the_model_said(rules: PoolSettings) -> None
     [
         ({"status": "blocked"}, "out:blocked"),
         ({"status": "cut"}, "out:cut"),
+        ({"version": "", "model_tag": "qwen3:4b", "alias": "qwen3:4b"}, "out:other-model"),
         ({"created_at": NOW - dt.timedelta(days=31)}, "out:too-old"),
         ({"reply": " \u200b\n"}, "out:empty-reply"),
         ({"reply": "word " * 1000}, "out:too-long"),

@@ -8,6 +8,9 @@ import pytest
 from tests.fakes.gateway import RunningGateway
 from tests.fakes.ollama import FakeOllama
 
+PATIENCE = {"stall_timeout_s": 0.5, "first_token_timeout_s": 1.0, "circuit_failures": 1000}
+"""An upstream that fails in one test after another is still asked in the next."""
+
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[FakeOllama]:
@@ -18,7 +21,7 @@ def fake() -> Iterator[FakeOllama]:
 @pytest.fixture(scope="module")
 def gateway(fake: FakeOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     folder: Path = tmp_path_factory.mktemp("data")
-    with RunningGateway(folder, fake.url, stall_timeout_s=0.5, first_token_timeout_s=1.0) as running:
+    with RunningGateway(folder, fake.url, **PATIENCE) as running:
         yield running
 
 

@@ -119,7 +119,7 @@ def test_cycles_are_read_from_their_journals(gateway):
         file = gateway.data_dir / "journal" / f"{cycle}.jsonl"
         append_line(file, msgspec.json.encode(JournalEntry(at=NOW, event="started", detail={"reason": "by hand"})))
         append_line(file, msgspec.json.encode(JournalEntry(at=NOW, event="step", step="train")))
-    assert [state["cycle"] for state in httpx.get(f"{gateway.url}/cycles").json()] == sorted(ids, reverse=True)
+    assert [state["cycle"] for state in httpx.get(f"{gateway.url}/cycles").json()["items"]] == sorted(ids, reverse=True)
     state = httpx.get(f"{gateway.url}/cycles/{ids[0]}").json()
     assert (state["status"], state["step"], state["reason"]) == ("running", "train", "by hand")
 
@@ -141,3 +141,38 @@ def test_every_route_is_in_the_schema_with_a_summary(gateway):
     operations = [operation for path in schema["paths"].values() for operation in path.values()]
     assert all(operation.get("summary") for operation in operations)
     assert httpx.get(f"{gateway.url}/schema").status_code == 200
+
+
+def read_all(gateway, path, field="items"):
+    """Every page, two items each."""
+    found, cursor = [], ""
+    while cursor is not None:
+        page = httpx.get(f"{gateway.url}{path}", params={"cursor": cursor, "limit": 2}).raise_for_status().json()
+        assert len(page[field]) <= 2
+        found += page[field]
+        cursor = page["next_cursor"]
+    return found
+
+
+def test_lists_come_in_pages(gateway):
+    for number in range(3):
+        new = new_id("cycle")
+        entry = JournalEntry(at=NOW, event="started", detail={"reason": f"{number}"})
+        append_line(gateway.data_dir / "journal" / f"{new}.jsonl", msgspec.json.encode(entry))
+        httpx.post(f"{gateway.url}/requests", json={"kind": "cycle"}).raise_for_status()
+    cycles = [state["cycle"] for state in read_all(gateway, "/cycles")]
+    assert len(cycles) >= 3 and cycles == sorted(set(cycles), reverse=True)
+    requests = read_all(gateway, "/requests")
+    ids = [one["request"]["request_id"] for one in requests]
+    assert len(ids) >= 3 and ids == sorted(set(ids), reverse=True) and {one["state"] for one in requests} == {"waiting"}
+    httpx.get(f"{gateway.url}/requests/{ids[0]}").raise_for_status()
+    versions = [manifest["version"] for manifest in read_all(gateway, "/versions", "versions")]
+    assert versions == ["1.2.0", "1.10.0"]
+    assert read_all(gateway, "/words/hits") == []
+
+
+@pytest.mark.parametrize("cursor", ["x", "????", "dHVybnMKdHVybi0x", "\u00e9", "A" * 5000])
+def test_a_cursor_of_nobodys(gateway, cursor):
+    for path in ("/cycles", "/requests", "/versions", "/words/hits", "/keys"):
+        answer = httpx.get(f"{gateway.url}{path}", params={"cursor": cursor})
+        assert told("ours", answer) == (400, "invalid-input")

@@ -51,8 +51,8 @@ def test_unknown_alias_lists_the_known_ones(gateway, fake, dialect):
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"[]", b"null", b'"x"', b"[" * 100_000, b'{"model": "assistant"}', b'{"messages": []}',
-        b'{"model": "assistant", "messages": []}', b'{"model": "assistant", "messages": "x"}',
+        b"", b"{", b"[]", b"null", b'"x"', b"[" * 100_000, b'{"messages": []}',
+        b'{"model": "assistant", "messages": "x"}',
         b'{"model": 5, "messages": [{"role": "user", "content": "x"}]}',
         b'{"model": "assistant", "messages": [{"role": "user", "content": 5}]}',
         b'{"model": "assistant", "messages": [{"content": "x"}]}', b'{"model": "assistant", "messages": ["x"]}',
@@ -85,10 +85,27 @@ def test_a_body_just_under_the_limit_is_answered(gateway, fake, dialect):
 
 
 def test_what_this_release_can_not_do_is_refused_clearly(gateway, fake):
-    image = {"type": "image_url", "image_url": {"url": "data:,"}}
-    pictured = [{"role": "user", "content": [image]}]
-    for body in ({"n": 2}, {"logprobs": True}, {"tools": [{"type": "function"}]}, {"messages": pictured}):
-        assert told("openai", chat(gateway, "openai", **body)) == (400, "unsupported")
+    def part(**part: object) -> list[dict[str, object]]:
+        return [{"role": "user", "content": [part]}]
+
+    for body in (
+        {"n": 2}, {"logit_bias": {"1": 1}}, {"functions": [{}]}, {"tool_choice": "required"},
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}}, {"tools": [{"type": "web_search"}]},
+        {"response_format": {"type": "xml"}},
+        {"messages": part(type="image_url", image_url={"url": "data:,"})},
+        {"messages": part(type="image_url", image_url={"url": "https://pictures.example/cat.png"})},
+        {"messages": part(type="image_url", image_url={"url": "file:///etc/passwd"})},
+        {"messages": part(type="image_url", image_url={"url": "data:image/png;base64,aGk="})},
+        {"messages": part(type="input_audio", input_audio={"data": "", "format": "wav"})},
+    ):  # fmt: skip
+        assert told("openai", chat(gateway, "openai", **body)) == (400, "unsupported"), body
+    for body in (
+        {"reasoning_effort": "lots"}, {"tools": [{"type": "function"}]}, {"logprobs": True, "top_logprobs": 21},
+        {"response_format": {"type": "json_schema"}}, {"messages": part(type="image_url")},
+        {"messages": part(type="image_url", image_url={"url": "data:image/png;base64,?"})},
+        {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}]},
+    ):  # fmt: skip
+        assert told("openai", chat(gateway, "openai", **body)) == (400, "malformed-body"), body
     images = [{"role": "user", "content": "x", "images": ["aGk="]}]
     assert told("ollama", chat(gateway, "ollama", messages=images)) == (400, "unsupported")
     assert fake.chats == []
@@ -163,7 +180,7 @@ def test_an_upstream_that_refuses_is_told_with_its_reason(gateway, fake, dialect
 def test_the_official_clients_read_our_errors(gateway, fake):
     with ollama.Client(gateway.url) as client, pytest.raises(ollama.ResponseError) as refused:
         client.chat("nosuch", ASK)
-    assert refused.value.status_code == 404 and refused.value.error.startswith("There is no model 'nosuch' here.")
+    assert refused.value.status_code == 404 and refused.value.error.startswith("model 'nosuch' not found.")
     with (
         openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client,
         pytest.raises(openai.NotFoundError) as missing,

@@ -107,7 +107,7 @@ def test_a_client_that_leaves_stops_the_upstream_and_its_turn_is_kept(gateway, f
     data = json.dumps(body_of(stream=streaming)).encode()
     host, port = gateway.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as client:
-        head = f"POST {CHATS[dialect]} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+        head = f"POST {CHATS[dialect]} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(data)}\r\n\r\n"
         client.sendall(head.encode() + data)
         if streaming:
             said = b""

@@ -15,10 +15,11 @@ import pytest
 from feedback.errors import Conflict, Forbidden, StoreLocked
 from feedback.settings import PoolSettings, StoreSettings
 from feedback.store.database import Store
-from service.server import make_server, refuse_open_host
+from service.keys.hosts import keys_required
+from service.server import make_server
 from service.settings import GatewaySettings
 from tests.fakes.gateway import RunningGateway, set_alias
-from tests.fakes.gateway_process import GatewayProcess
+from tests.fakes.gateway_process import ROOT, GatewayProcess
 from tests.fakes.ollama import FakeOllama
 
 ASK = {"model": "assistant", "messages": [{"role": "user", "content": "How tall is the tower?"}]}
@@ -49,14 +50,14 @@ def test_every_feedback_module_imports_no_training_stack():
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
-def test_it_refuses_to_listen_beyond_loopback(tmp_path, host):
-    with pytest.raises(Forbidden, match="no keys"):
-        make_server(GatewaySettings(host=host), StoreSettings(data_dir=tmp_path), PoolSettings())
+def test_it_refuses_to_listen_beyond_loopback_without_keys(tmp_path, host):
+    with pytest.raises(Forbidden, match="without keys"):
+        make_server(GatewaySettings(host=host, keys="off"), StoreSettings(data_dir=tmp_path), PoolSettings())
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "127.0.0.2", "localhost"])
 def test_loopback_it_may(host):
-    refuse_open_host(host)
+    assert not keys_required(GatewaySettings(host=host))
 
 
 def test_a_locked_store_and_a_taken_port_are_said_as_such(tmp_path, fake):
@@ -66,6 +67,18 @@ def test_a_locked_store_and_a_taken_port_are_said_as_such(tmp_path, fake):
         port = int(first.url.rsplit(":", 1)[1])
         with pytest.raises(Conflict, match=str(port)), RunningGateway(tmp_path / "b", fake.url, port=port):
             pass
+
+
+def test_a_second_gateway_on_the_store_is_told_whose_it_is_and_the_first_goes_on(tmp_path, fake):
+    set_alias(tmp_path)
+    with GatewayProcess(tmp_path, fake.url, log_level="error") as first:
+        command = [sys.executable, "-m", "tests.fakes.gateway_process", str(tmp_path), fake.url]
+        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert second.returncode != 0 and second.stdout == ""
+        assert f"is open in process {first.process.pid}." in second.stderr
+        answer = httpx.post(f"{first.url}/api/chat", json={**ASK, "stream": False}, timeout=20)
+        assert answer.status_code == 200 and answer.json()["turn_id"]
+        assert first.terminate()[0] == 0
 
 
 def test_sigterm_lets_a_reply_end_and_leaves_with_0(tmp_path, fake):

@@ -1,25 +1,17 @@
 """The chat page: what is served, and that a person can chat, rate and correct with it in a real browser."""
 
-import os
 import re
-import shutil
 
 import httpx
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from service.pages.routes import page_bytes, page_language
+from tests.fakes.browser import open_browser
 
 FILES = {"/": "text/html", "/page/chat.css": "text/css", "/page/chat.js": "text/javascript"}
-CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--window-size=390,844",
-)  # fmt: skip
 
 
 def test_the_page_is_small_and_fetches_nothing_from_elsewhere(gateway):
@@ -56,19 +48,8 @@ def test_both_languages_say_the_same_things():
 
 @pytest.fixture
 def browser():
-    if not (CHROMIUM and DRIVER):
-        if os.environ.get("CI"):
-            pytest.fail("CI is set, and there is no chromium with its chromedriver.")
-        pytest.skip("no chromium with its chromedriver here: install both to run the page's browser test")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.add_experimental_option("prefs", {"intl.accept_languages": "en"})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
+    with open_browser() as driver:
+        yield driver
 
 
 def test_a_person_chats_rates_and_corrects(gateway, fake, browser):

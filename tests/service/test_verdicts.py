@@ -88,11 +88,12 @@ def test_an_annotation_is_stored(gateway, turn_id):
 def test_turns_are_paged_in_their_order(gateway, fake):
     for _ in range(3):
         httpx.post(f"{gateway.url}/api/chat", json={"model": "assistant", "messages": ASK, "stream": False})
-    seen, after = [], ""
-    while page := httpx.get(f"{gateway.url}/turns", params={"after": after, "limit": 2}).json():
-        assert len(page) <= 2
-        seen += [turn["turn_id"] for turn in page]
-        after = seen[-1]
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = httpx.get(f"{gateway.url}/turns", params={"cursor": cursor, "limit": 2}).json()
+        assert len(page["items"]) <= 2
+        seen += [turn["turn_id"] for turn in page["items"]]
+        cursor = page["next_cursor"]
     assert seen == sorted(set(seen)) and len(seen) == gateway.store.counts()["turns"] >= 3
     for limit in (0, 501, "x"):
         status, code = told("ours", httpx.get(f"{gateway.url}/turns", params={"limit": limit}))

@@ -45,27 +45,46 @@ def test_a_new_store_is_migrated_without_a_copy_and_reopening_does_nothing(setti
 
 
 def test_a_further_migration_keeps_the_rows_and_a_copy_of_what_was(settings: StoreSettings) -> None:
-    store = Store.open(settings, MIGRATIONS[:1])
+    released = [migration.__name__ for migration in MIGRATIONS]
+    store = Store.open(settings)
     turns = [a_turn(turn_id=f"turn-{number}") for number in range(3)]
     for turn in turns:
         store.add_turn(turn).result(10)
     store.close()
 
-    store = Store.open(settings, (*MIGRATIONS[:1], add_mood))
+    store = Store.open(settings, (*MIGRATIONS, add_mood))
     try:
         assert store.turns() == turns
         assert "mood" in columns(store)
-        assert ledger(store) == ["first_tables", "add_mood"]
+        assert ledger(store) == [*released, "add_mood"]
         store.add_turn(a_turn()).result(10)
         with store.reader() as cursor:
             assert cursor.execute("SELECT DISTINCT mood FROM turns").fetchall() == [("calm",)]
     finally:
         store.close()
 
-    assert kept_copies(settings) == ["ratchet.after-first_tables.duckdb"]
-    with duckdb.connect(str(settings.data_dir / "ratchet.after-first_tables.duckdb"), read_only=True) as copy:
+    assert kept_copies(settings) == [f"ratchet.after-{released[-1]}.duckdb"]
+    with duckdb.connect(str(settings.data_dir / kept_copies(settings)[0]), read_only=True) as copy:
         assert copy.execute("SELECT count(*) FROM turns").fetchall() == [(3,)]
-        assert copy.execute("SELECT name FROM migrations").fetchall() == [("first_tables",)]
+        assert copy.execute("SELECT name FROM migrations").fetchall() == [(name,) for name in released]
+
+
+def test_turns_from_before_there_were_attachments_have_none(settings: StoreSettings) -> None:
+    store = Store.open(settings, MIGRATIONS[:1])
+    with store._connection.cursor() as cursor:  # as the release wrote them that had no such column
+        cursor.execute("""
+            INSERT INTO turns VALUES ('turn-1', 'c', '2026-11-24', 'assistant', '1.0.0', 'assistant:1.0.0', 'ollama',
+                'whole', 'stop', '', 1, 1, 1, 1, '{}', '[]', '[{"role":"user","content":"Hi"}]', 'Hello')
+        """)
+    store.close()
+    store = Store.open(settings)
+    try:
+        assert store.turn("turn-1").attachments == [] and store.turn("turn-1").reply == "Hello"
+        turn = a_turn(attachments=["a" * 64])
+        store.add_turn(turn).result(10)
+        assert store.turn(turn.turn_id) == turn
+    finally:
+        store.close()
 
 
 def test_a_failed_migration_leaves_the_old_state(settings: StoreSettings) -> None:

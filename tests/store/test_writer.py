@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from feedback.errors import InvalidInput, StoreBusy, StoreUnavailable, UnknownTurn
 from feedback.settings import StoreSettings
 from feedback.store.database import Store
+from feedback.store.session import Session, Write
 from tests.fakes.rows import a_rating, a_turn
 
 TOO_BIG = 2**40
@@ -178,3 +180,44 @@ def test_a_queue_of_long_texts_does_not_outgrow_the_memory_limit(tmp_path: Path)
         assert store.counts()["turns"] == 41
     finally:
         store.close()
+
+
+def test_a_lone_write_is_not_held_back_and_those_that_come_together_share_commits(store: Store) -> None:
+    sizes: list[int] = []
+    store.tell_commits(lambda size, _: sizes.append(size))
+    for _ in range(5):
+        store.add_turn(a_turn()).result(10)
+        assert not store._writer._busy, "the next one is committed at once"
+    assert sizes == [1] * 5
+    sizes.clear()
+    with writer_held(store):
+        waiting = [store.add_turn(a_turn()) for _ in range(40)]
+    for future in waiting:
+        future.result(10)
+    assert sum(sizes) == 41 and len(sizes) <= 3
+
+
+def test_a_commit_that_takes_too_long_is_trouble_and_ends_by_itself(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feedback.store.writer.STALL_S", 0.05)
+    entered, leave = threading.Event(), threading.Event()
+    real = Session.commit
+
+    def slow(self: Session, batch: Sequence[Write]) -> None:
+        entered.set()
+        leave.wait(10)
+        real(self, batch)
+
+    monkeypatch.setattr(Session, "commit", slow)
+    stored = store.add_turn(a_turn())
+    assert entered.wait(10)
+    limit = time.monotonic() + 5
+    while store.trouble is None and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert isinstance(store.trouble, StoreBusy) and not stored.done()
+    leave.set()
+    stored.result(10)
+    while store.trouble is not None and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert store.trouble is None

@@ -5,8 +5,9 @@ import datetime as dt
 import pytest
 
 from feedback.errors import InvalidWords
+from service.words.policy import PolicyTable, apply_policy
 from service.words.rules import Folding, Rule
-from service.words.sources import PolicyTable, Sources, apply_policy
+from service.words.sources import Sources
 
 TODAY = dt.date(2026, 6, 15)
 

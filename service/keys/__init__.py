@@ -1,0 +1,1 @@
+"""Who may come in: API keys, sessions of the pages, limits, and the guard before every route."""
