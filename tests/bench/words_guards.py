@@ -122,7 +122,7 @@ def python_of(guard: Guard) -> Path:
     done = folder / "installed"
     if not done.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", folder], check=True)
-        pip = [sys.executable, "-m", "pip", "--python", str(folder), "install", "-q"]
+        pip = [sys.executable, "-m", "pip", "--python", str(folder), "install", "-q", "--no-compile"]
         subprocess.run([*pip, *guard.needs], check=True)
         subprocess.run([*pip, "--no-deps", f"{guard.package}=={guard.version}"], check=True)
         done.touch()
