@@ -12,10 +12,11 @@ from pathlib import Path
 
 from feedback.settings import StoreSettings
 from feedback.store.database import Store
-from tests.store.writing_child import client
+from tests.store.writing_child import client, end_with_parent
 
 
 def main() -> None:
+    end_with_parent()
     store = Store.open(StoreSettings(data_dir=Path(sys.argv[1]), wal_autocheckpoint_mib=1))
     for _ in range(16):
         threading.Thread(target=client, args=(store,)).start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 from feedback.settings import StoreSettings
@@ -27,11 +28,24 @@ def client(store: Store) -> None:
         say(rating.rating_id)
 
 
+def end_with_parent() -> None:
+    """A test that was stopped kills nobody any more: this process would go on for ever."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def say(item_id: str) -> None:
     os.write(1, item_id.encode() + b"\n")  # one write a line: a kill cuts no line in two, and no buffer hides one
 
 
 def main() -> None:
+    end_with_parent()
     # A small log, so that kills also fall into checkpoints.
     store = Store.open(StoreSettings(data_dir=Path(sys.argv[1]), wal_autocheckpoint_mib=1))
     threads = [threading.Thread(target=client, args=(store,)) for _ in range(CLIENTS)]
