@@ -113,7 +113,7 @@ async def _answered(request: AnyRequest, body: bytes, asked: Asked, voice: Calla
         if once.known is not None:
             return await replayed(parts.store, once.known, asked, voice)
         return await _chat(request, parts, asked, voice, once)
-    except BaseException:
+    except BaseException:  # a request that is cancelled, too, must not keep its key
         once.let_go()
         raise
 

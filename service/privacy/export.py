@@ -60,7 +60,7 @@ def write_export(store: Store, data_dir: Path, subject: str) -> IO[bytes]:
             }
             archive.writestr("README.txt", README.format(at=now(), subject=subject, **counts))
         file.seek(0)
-    except BaseException:
+    except BaseException:  # interrupted as well: nobody else closes it
         file.close()
         raise
     return file

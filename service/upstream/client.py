@@ -144,7 +144,7 @@ class Upstream:
                     raise
                 first = first or error
                 tried.append(place.host)
-            except BaseException:
+            except BaseException:  # cancelled as well: a place that nobody gives back is lost
                 place.give()
                 raise
             else:

@@ -63,7 +63,7 @@ def compile_apart(profile: Profile, chunks: Iterable[Chunk], file: Path) -> None
     ) as child:  # fmt: skip
         try:
             said = _talk(child, msgspec.json.encode(Order(profile, str(file))), chunks)
-        except BaseException:
+        except BaseException:  # interrupted as well: a child that nobody listens to must not go on
             child.kill()
             raise
         finally:
