@@ -20,7 +20,8 @@ from feedback.judgement import WEIGHTS, Judge, Judgement, Source, judge
 from feedback.ratings import Rating
 from feedback.settings import PoolSettings
 from feedback.split import opening_of
-from feedback.store.tables import ANNOTATIONS, RATINGS, TURNS, Table
+from feedback.store.table import Table
+from feedback.store.tables import ANNOTATIONS, RATINGS, TURNS
 from feedback.tokens import MARGIN, TokenCounter
 from feedback.turns import Message, Turn
 

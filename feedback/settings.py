@@ -60,6 +60,25 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Fewest training rows for a snapshot to be worth a cycle."""
 
 
+class LabellingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Table [labelling]: who is asked to look at what."""
+
+    lease_minutes: float = 30.0
+    """How long an item is one person's, minutes; each autosave begins it anew."""
+    second_share: float = 0.2
+    """Share of items, 0 to 1, that a second person annotates without seeing the first's answer."""
+    review_share: float = 0.1
+    """Share of items on which nobody disagrees that a reviewer looks at all the same, 0 to 1."""
+    gold_share: float = 0.05
+    """Share of an annotator's items that are gold, 0 to 1, while there is gold that they have not seen."""
+    open_items: int = 500
+    """How many items are kept waiting for a first annotation; more are chosen when fewer wait."""
+    random_share: float = 0.3
+    """Share of chosen items that is drawn at random from all turns, 0 to 1."""
+    skips_limit: int = 3
+    """After so many people have skipped it an item is dropped."""
+
+
 def load_settings(
     tables: Mapping[str, type[msgspec.Struct]],
     path: Path | None = None,

@@ -16,7 +16,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
 from feedback.errors import RatchetError
-from feedback.settings import PoolSettings, StoreSettings
+from feedback.settings import LabellingSettings, PoolSettings, StoreSettings
 from feedback.store.database import Store
 from service import artefacts, errors, health, requests, turns
 from service.aliases import AliasBook
@@ -28,6 +28,8 @@ from service.keys import routes as keys_routes
 from service.keys.guard import Guard
 from service.keys.hosts import keys_required
 from service.keys.opening import opened_door
+from service.labelling import routes as labelling_routes
+from service.measures import routes as measures_routes
 from service.meters import Meters
 from service.metrics import metrics_route
 from service.openapi import routes as openapi_routes
@@ -37,6 +39,7 @@ from service.parts import Parts
 from service.privacy import routes as privacy_routes
 from service.privacy.erasing import Eraser
 from service.privacy.retention import housekeeping
+from service.quality import routes as quality_routes
 from service.settings import GatewaySettings
 from service.tracing import open_tracing
 from service.upstream.client import Upstream
@@ -99,20 +102,25 @@ ROUTES: list[ControllerRouterHandler] = [
     login.login_page,
     login.sign_in,
     login.sign_out,
+    *labelling_routes.ROUTES,
+    *quality_routes.ROUTES,
+    *measures_routes.ROUTES,
 ]
 
 
-def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSettings) -> Litestar:
+def create_app(
+    gateway: GatewaySettings, store: StoreSettings, pool: PoolSettings, labelling: LabellingSettings | None = None
+) -> Litestar:
     """The app. Raises InvalidWords, Forbidden at once; StoreLocked and StoreUnavailable at startup."""
     words = WordBook(sources_of(gateway), store.data_dir / "words")
-    meters = Meters()
+    meters, labels = Meters(), labelling or LabellingSettings()
     tracing = open_tracing(gateway.otlp_endpoint)
 
     @contextlib.asynccontextmanager
     async def opened(app: Litestar) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             try:
-                app.state.parts = await stack.enter_async_context(_parts(gateway, store, pool, words, meters))
+                app.state.parts = await stack.enter_async_context(_parts(gateway, store, pool, labels, words, meters))
             except RatchetError as error:
                 app.state.startup_error = error  # uvicorn only logs it; `server` raises it to whoever started us
                 raise
@@ -144,7 +152,12 @@ def _with_images(gateway: GatewaySettings) -> Router:
 
 @contextlib.asynccontextmanager
 async def _parts(
-    gateway: GatewaySettings, store_settings: StoreSettings, pool: PoolSettings, words: WordBook, meters: Meters
+    gateway: GatewaySettings,
+    store_settings: StoreSettings,
+    pool: PoolSettings,
+    labelling: LabellingSettings,
+    words: WordBook,
+    meters: Meters,
 ) -> AsyncIterator[Parts]:
     store = await asyncio.to_thread(Store.open, store_settings)
     store.tell_commits(meters.committed)
@@ -160,6 +173,7 @@ async def _parts(
                 gateway=gateway,
                 store_settings=store_settings,
                 pool=pool,
+                labelling=labelling,
                 store=store,
                 upstream=upstream,
                 aliases=AliasBook(store_settings.data_dir / "alias.json", gateway, lambda: upstream.tags),

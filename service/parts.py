@@ -9,7 +9,7 @@ from typing import Any
 
 from litestar import Request
 
-from feedback.settings import PoolSettings, StoreSettings
+from feedback.settings import LabellingSettings, PoolSettings, StoreSettings
 from feedback.store.database import Store
 from service.aliases import AliasBook
 from service.chat.contexts import Contexts
@@ -33,6 +33,7 @@ class Parts:
     gateway: GatewaySettings
     store_settings: StoreSettings
     pool: PoolSettings
+    labelling: LabellingSettings
     store: Store
     upstream: Upstream
     aliases: AliasBook

@@ -20,7 +20,7 @@ from litestar import Litestar
 from uvicorn.config import Config
 
 from feedback.errors import Conflict, RatchetError
-from feedback.settings import PoolSettings, StoreSettings
+from feedback.settings import LabellingSettings, PoolSettings, StoreSettings
 from service import logs
 from service.app import create_app
 from service.calls import Calls
@@ -64,6 +64,7 @@ def run_gateway(
     store: StoreSettings,
     pool: PoolSettings,
     ready: Callable[[str], None] | None = None,
+    labelling: LabellingSettings | None = None,
 ) -> None:
     """Serve until told to stop. `ready` is called with the URL once requests are taken.
 
@@ -77,7 +78,7 @@ def run_gateway(
         if ready is not None:
             ready(url)
 
-    server = make_server(gateway, store, pool, settled)
+    server = make_server(gateway, store, pool, settled, labelling)
     thresholds = gc.get_threshold()
     try:
         with _stopped_quietly():
@@ -88,11 +89,15 @@ def run_gateway(
 
 
 def make_server(
-    gateway: GatewaySettings, store: StoreSettings, pool: PoolSettings, ready: Callable[[str], None] | None = None
+    gateway: GatewaySettings,
+    store: StoreSettings,
+    pool: PoolSettings,
+    ready: Callable[[str], None] | None = None,
+    labelling: LabellingSettings | None = None,
 ) -> GatewayServer:
     """The server, not yet running. Raises Forbidden, InvalidWords."""
     keys_required(gateway)  # or it may not listen there at all
-    app = create_app(gateway, store, pool)
+    app = create_app(gateway, store, pool, labelling)
     config = uvicorn.Config(
         Calls(ShortWay(app), *app.state.watchers),
         host=gateway.host,

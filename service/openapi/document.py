@@ -21,7 +21,8 @@ from service.callers import Allow
 from service.errors import Speech, speech_of
 from service.keys.schemes import SCHEMES, security
 from service.openapi import shapes
-from service.openapi.operations import OPERATIONS, Body, Operation
+from service.openapi.operation import Body, Operation
+from service.openapi.operations import OPERATIONS
 
 REF = "#/components/schemas/{name}"
 ERROR_SHAPES: dict[Speech, Any] = {
