@@ -13,7 +13,10 @@ from feedback.errors import UnknownRoute
 from service.parts import AnyRequest, parts_of
 
 CSS, JAVASCRIPT = "text/css; charset=utf-8", "text/javascript; charset=utf-8"
-TYPES = {"chat.css": CSS, "chat.js": JAVASCRIPT, "login.css": CSS, "login.js": JAVASCRIPT}
+TYPES = {
+    **dict.fromkeys(("tokens.css", "house.css", "desk.css", "chat.css", "login.css"), CSS),
+    **dict.fromkeys(("htmx.js", "desk.js", "keys.js", "changes.js", "chat.js", "login.js"), JAVASCRIPT),
+}
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
