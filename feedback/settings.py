@@ -79,6 +79,35 @@ class LabellingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """After so many people have skipped it an item is dropped."""
 
 
+class QualitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Table [quality]: whose verdicts are believed how much, and when somebody has to look at them first."""
+
+    check_minutes: float = 10.0
+    """Minutes between looks at new verdicts; 0 never looks by itself."""
+    window_days: int = 180
+    """How old a user's rating may be to count for the trust in whoever gave it, and to be looked at, days."""
+    ratings_per_day: int = 200
+    """Ratings of one rater in a day (UTC) that count; further ones are quarantined, and the rater where there are five
+    times as many. 0: no quota."""
+    subject_ratings_per_day: int = 500
+    """Ratings on one person's turns in a day (UTC) that count, by whomever; further ones are quarantined. 0: no
+    quota."""
+    burst_ratings: int = 30
+    """Ratings of one rater within `burst_seconds` from which on the rater is quarantined. 0 never."""
+    burst_seconds: float = 60.0
+    """How long a burst is, seconds."""
+    copies_least: int = 5
+    """Near-identical comments, by three raters or more, from which on their ratings are quarantined; one rater's own
+    are from three times as many. 0 never."""
+    copy_similarity: float = 0.8
+    """Similarity from which comments count as near-identical, 0 to 1; see `pool.near_copy_similarity`."""
+    crowd_votes: int = 20
+    """Fewest ratings that can be compared with what trained people and other raters said, before a rater is quarantined
+    for voting against them. 0 never."""
+    drift_votes: int = 30
+    """Fewest first verdicts of a rater that later ones are compared with, to see them drift. 0 never."""
+
+
 def load_settings(
     tables: Mapping[str, type[msgspec.Struct]],
     path: Path | None = None,

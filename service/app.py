@@ -16,7 +16,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
 from feedback.errors import RatchetError
-from feedback.settings import LabellingSettings, PoolSettings, StoreSettings
+from feedback.settings import LabellingSettings, PoolSettings, QualitySettings, StoreSettings
 from feedback.store.database import Store
 from service import artefacts, errors, health, requests, turns
 from service.aliases import AliasBook
@@ -109,18 +109,23 @@ ROUTES: list[ControllerRouterHandler] = [
 
 
 def create_app(
-    gateway: GatewaySettings, store: StoreSettings, pool: PoolSettings, labelling: LabellingSettings | None = None
+    gateway: GatewaySettings,
+    store: StoreSettings,
+    pool: PoolSettings,
+    labelling: LabellingSettings | None = None,
+    quality: QualitySettings | None = None,
 ) -> Litestar:
     """The app. Raises InvalidWords, Forbidden at once; StoreLocked and StoreUnavailable at startup."""
     words = WordBook(sources_of(gateway), store.data_dir / "words")
-    meters, labels = Meters(), labelling or LabellingSettings()
+    meters, labels, checks = Meters(), labelling or LabellingSettings(), quality or QualitySettings()
     tracing = open_tracing(gateway.otlp_endpoint)
 
     @contextlib.asynccontextmanager
     async def opened(app: Litestar) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             try:
-                app.state.parts = await stack.enter_async_context(_parts(gateway, store, pool, labels, words, meters))
+                opening = _parts(gateway, store, pool, labels, checks, words, meters)
+                app.state.parts = await stack.enter_async_context(opening)
             except RatchetError as error:
                 app.state.startup_error = error  # uvicorn only logs it; `server` raises it to whoever started us
                 raise
@@ -156,6 +161,7 @@ async def _parts(
     store_settings: StoreSettings,
     pool: PoolSettings,
     labelling: LabellingSettings,
+    quality: QualitySettings,
     words: WordBook,
     meters: Meters,
 ) -> AsyncIterator[Parts]:
@@ -174,6 +180,7 @@ async def _parts(
                 store_settings=store_settings,
                 pool=pool,
                 labelling=labelling,
+                quality=quality,
                 store=store,
                 upstream=upstream,
                 aliases=AliasBook(store_settings.data_dir / "alias.json", gateway, lambda: upstream.tags),

@@ -9,7 +9,7 @@ from typing import Any
 
 from litestar import Request
 
-from feedback.settings import LabellingSettings, PoolSettings, StoreSettings
+from feedback.settings import LabellingSettings, PoolSettings, QualitySettings, StoreSettings
 from feedback.store.database import Store
 from service.aliases import AliasBook
 from service.chat.contexts import Contexts
@@ -34,6 +34,7 @@ class Parts:
     store_settings: StoreSettings
     pool: PoolSettings
     labelling: LabellingSettings
+    quality: QualitySettings
     store: Store
     upstream: Upstream
     aliases: AliasBook

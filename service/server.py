@@ -20,7 +20,7 @@ from litestar import Litestar
 from uvicorn.config import Config
 
 from feedback.errors import Conflict, RatchetError
-from feedback.settings import LabellingSettings, PoolSettings, StoreSettings
+from feedback.settings import LabellingSettings, PoolSettings, QualitySettings, StoreSettings
 from service import logs
 from service.app import create_app
 from service.calls import Calls
@@ -65,6 +65,7 @@ def run_gateway(
     pool: PoolSettings,
     ready: Callable[[str], None] | None = None,
     labelling: LabellingSettings | None = None,
+    quality: QualitySettings | None = None,
 ) -> None:
     """Serve until told to stop. `ready` is called with the URL once requests are taken.
 
@@ -78,7 +79,7 @@ def run_gateway(
         if ready is not None:
             ready(url)
 
-    server = make_server(gateway, store, pool, settled, labelling)
+    server = make_server(gateway, store, pool, settled, labelling, quality)
     thresholds = gc.get_threshold()
     try:
         with _stopped_quietly():
@@ -94,10 +95,11 @@ def make_server(
     pool: PoolSettings,
     ready: Callable[[str], None] | None = None,
     labelling: LabellingSettings | None = None,
+    quality: QualitySettings | None = None,
 ) -> GatewayServer:
     """The server, not yet running. Raises Forbidden, InvalidWords."""
     keys_required(gateway)  # or it may not listen there at all
-    app = create_app(gateway, store, pool, labelling)
+    app = create_app(gateway, store, pool, labelling, quality)
     config = uvicorn.Config(
         Calls(ShortWay(app), *app.state.watchers),
         host=gateway.host,

@@ -162,7 +162,8 @@ def gateway(given: argparse.Namespace) -> int:
     from service.server import run_gateway
 
     _, settings = _load(given)
-    run_gateway(settings.gateway, settings.store, settings.pool, _say_ready("gateway"), settings.labelling)
+    ready = _say_ready("gateway")
+    run_gateway(settings.gateway, settings.store, settings.pool, ready, settings.labelling, settings.quality)
     return 0
 
 

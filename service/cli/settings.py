@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from feedback.errors import InvalidSettings
-from feedback.settings import LabellingSettings, PoolSettings, StoreSettings, load_settings
+from feedback.settings import LabellingSettings, PoolSettings, QualitySettings, StoreSettings, load_settings
 from learner.settings import LearnerSettings, RecipeSettings
 from service.settings import EngineSettings, GatewaySettings
 
@@ -21,6 +21,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "store": StoreSettings,
     "pool": PoolSettings,
     "labelling": LabellingSettings,
+    "quality": QualitySettings,
     "gateway": GatewaySettings,
     "engine": EngineSettings,
     "learner": LearnerSettings,
@@ -35,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreSettings
     pool: PoolSettings
     labelling: LabellingSettings
+    quality: QualitySettings
     gateway: GatewaySettings
     engine: EngineSettings
     learner: LearnerSettings
