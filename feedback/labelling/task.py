@@ -23,6 +23,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     corrected_reply: str | None = None
     category: str = ""
     flags: list[Flag] = []
+    accept: list[str] = []
     note: str = ""
     reason: str = ""
     """Of a review: why."""

@@ -28,6 +28,8 @@ from litestar.response import Redirect
 
 from service.callers import SCOPE_KEY, Allow, Caller, caller_of
 from service.errors import failure_of, log_unforeseen
+from service.pages.changes import changes
+from service.pages.labels import LABELS, name_of
 from service.pages.routes import HEADERS, page_language
 
 PageRequest = HTMXRequest
@@ -80,7 +82,13 @@ def part(request: PageRequest, template: str, *, status: int = 200, **values: An
     text = (
         _environment()
         .get_template(template)
-        .render({**values, "language": language, "t": in_language(language), "caller": caller_of(request)})
+        .render({
+            **values,
+            "language": language,
+            "t": in_language(language),
+            "named": functools.partial(name_of, language),
+            "caller": caller_of(request),
+        })
     )
     return Response(text, status_code=status, headers=PAGE_HEADERS, cookies=_chosen(request), media_type=HTML)
 
@@ -152,7 +160,7 @@ def _chosen(request: PageRequest) -> list[Cookie]:
 @functools.cache
 def _environment() -> jinja2.Environment:
     folders = [ROOMS_FOLDER / room / "templates" for room in ("pages", "quality", "measures")]
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -160,3 +168,5 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    environment.globals.update(changes=changes, labels=LABELS)
+    return environment
