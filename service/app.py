@@ -18,7 +18,7 @@ from litestar.types import ControllerRouterHandler
 from feedback.errors import RatchetError
 from feedback.settings import LabellingSettings, PoolSettings, QualitySettings, StoreSettings
 from feedback.store.database import Store
-from service import artefacts, errors, health, requests, turns
+from service import artefacts, conversations, errors, health, preferences, requests, turns
 from service.aliases import AliasBook
 from service.chat import embeddings, management, models, routes
 from service.chat.attachments import whole_body_limit
@@ -30,6 +30,7 @@ from service.keys.hosts import keys_required
 from service.keys.opening import opened_door
 from service.labelling import routes as labelling_routes
 from service.measures import routes as measures_routes
+from service.measures.keeping import measuring
 from service.meters import Meters
 from service.metrics import metrics_route
 from service.openapi import routes as openapi_routes
@@ -69,6 +70,9 @@ ROUTES: list[ControllerRouterHandler] = [
     turns.annotate,
     turns.read_turn,
     turns.read_turns,
+    preferences.prefer,
+    conversations.read_conversations,
+    conversations.read_conversation,
     artefacts.put_tokenizer,
     artefacts.freeze_pool,
     artefacts.read_snapshot,
@@ -99,6 +103,7 @@ ROUTES: list[ControllerRouterHandler] = [
     health.ready,
     pages.chat_page,
     pages.page_file,
+    pages.chat_file,
     login.login_page,
     login.sign_in,
     login.sign_out,
@@ -174,6 +179,7 @@ async def _parts(
             words.watching(gateway.words_reload_s),
             opened_door(gateway, store, store_settings.data_dir) as door,
             housekeeping(store, eraser := Eraser(store, data_dir, door.ring), data_dir, store_settings.retention_days),
+            measuring(store) as measures,
         ):
             yield Parts(
                 gateway=gateway,
@@ -190,6 +196,7 @@ async def _parts(
                 exposition=Exposition(meters, store, words, upstream),
                 door=door,
                 eraser=eraser,
+                measures=measures,
                 freezing=asyncio.Lock(),
             )
     finally:

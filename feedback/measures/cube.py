@@ -1,8 +1,8 @@
 """All weeks' counts, kept in memory and kept up: only weeks about which something new was said are counted anew.
 
-What is new is told by row ids: rows are only added, so whatever lies behind the last one that was seen is new, and names
-its turns. Where rows went (somebody was erased, the file was written anew) every week is counted again. New items alone
-touch no week: how likely a turn was to be chosen matters from its annotation on.
+What is new is told by row ids: rows are only added, so whatever lies behind the last one that was seen is new, and
+names its turns. Where rows went (somebody was erased, the file was written anew) every week is counted again. New items
+alone touch no week: how likely a turn was to be chosen matters from its annotation on.
 
 Must never be refreshed by two threads at once; it may be read by any, also meanwhile. Each week is read by a reader of
 its own, so that none is held long.

@@ -21,7 +21,7 @@ SCALES: dict[Measure, tuple[float, float]] = {
     "satisfaction": (0, 1), "completion": (0, 1), "accuracy": (1, 4), "fluency": (1, 3), "preference": (0, 1),
 }  # fmt: skip
 """From where to where each goes; higher is better."""
-WIN_WIDTH = 2
+NO_WINS = np.zeros(2)
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,9 +98,8 @@ def measured(weeks: Mapping[int, Week], by: Sequence[Dimension], only: Filter | 
     for number in sorted(week for week in weeks if only.takes(week)):
         _add_turns(sums, weeks[number], monday(number).isoformat(), wanted, only)
         _add_wins(wins, weeks[number], monday(number).isoformat(), wanted, only)
-    none = np.zeros(WIN_WIDTH)
     return [
-        _row(group, sums[group], wins.get(group, none))
+        _row(group, sums[group], wins.get(group, NO_WINS))
         for group in sorted(sums, key=lambda one: (one.week, one.alias, version_key(one.version), *one[3:]))
     ]
 
@@ -125,7 +124,7 @@ def _add_wins(wins: dict[Group, Numbers], week: Week, day: str, wanted: set[str]
         for version in sides if told_apart else (max(sides, key=version_key),):
             if _fits(only, key.alias, version, key.topic, key.language):
                 group = _group(wanted, key.alias, version, day, key.topic, key.language)
-                wins[group] = wins.get(group, np.zeros(WIN_WIDTH)) + (count, sides[version])
+                wins[group] = wins.get(group, NO_WINS) + np.array((count, sides[version]))
 
 
 def _fits(only: Filter, alias: str, version: str, topic: str, language: str) -> bool:

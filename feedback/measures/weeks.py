@@ -4,9 +4,9 @@ A turn's week is that of its id, which tells when it was minted; all that was sa
 much later it came. Ids sort by time, so a week is a range of ids, and DuckDB reads little else.
 
 Of ratings and preferences the latest of each rater counts, anonymous ones as one rater's; a turn's grades are those
-that decide (`judgement`): the highest tier's latest annotation. What is quarantined counts nowhere. A graded turn weighs
-as many turns as it was drawn from: one by the probability with which any of its items was chosen; one that nobody drew
-(annotated without an item, asked for by an operator, gold) stands for itself alone.
+that decide (`judgement`): the highest tier's latest annotation. What is quarantined counts nowhere. A graded turn
+stands for as many turns as it was drawn from: its weight is one by the probability with which any of its items was
+chosen; one that nobody drew (annotated without an item, asked for by an operator, gold) stands for itself alone.
 
 Must never read text: a week of a busy gateway is counted in some ten milliseconds.
 """
@@ -170,6 +170,7 @@ _PAIRS = f"""
     SELECT a.alias, a.version, b.version, coalesce(language, ''), coalesce(topic, ''), count(*), sum(won)::DOUBLE
     FROM latest JOIN turns a ON a.turn_id = one JOIN turns b ON b.turn_id = two
         LEFT JOIN facet ON facet.turn_id = one
-    WHERE a.version <> b.version AND a.turn_id >= $low AND a.turn_id < $high AND b.turn_id >= $low AND b.turn_id <= $last
+    WHERE a.version <> b.version
+        AND a.turn_id >= $low AND a.turn_id < $high AND b.turn_id >= $low AND b.turn_id <= $last
     GROUP BY ALL ORDER BY ALL
 """

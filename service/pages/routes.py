@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.resources
 
 from litestar import Response, get, route
@@ -14,7 +15,7 @@ from service.parts import AnyRequest, parts_of
 
 CSS, JAVASCRIPT = "text/css; charset=utf-8", "text/javascript; charset=utf-8"
 TYPES = {
-    **dict.fromkeys(("tokens.css", "house.css", "desk.css", "chat.css", "login.css"), CSS),
+    **dict.fromkeys(("tokens.css", "house.css", "desk.css", "measures.css", "chat.css", "login.css"), CSS),
     **dict.fromkeys(("htmx.js", "desk.js", "keys.js", "changes.js", "chat.js", "login.js"), JAVASCRIPT),
 }
 HEADERS = {
@@ -32,7 +33,10 @@ async def chat_page(request: AnyRequest) -> Response[bytes] | Redirect:
     if request.method == "GET" and door.required and door.session(dict(request.scope["headers"])) is None:
         return Redirect("/login", status_code=303, headers={"cache-control": "no-store"})
     language = page_language(request.headers.get("accept-language", ""))
-    body = page_bytes("chat.html").replace(b'<html lang="en">', f'<html lang="{language}">'.encode())
+    if request.cookies.get("ratchet_language") in ("en", "zh"):  # chosen on some page of the house
+        language = request.cookies["ratchet_language"]
+    share = f'data-drafts-share="{parts_of(request).gateway.drafts_share:g}"'
+    body = page_bytes("chat.html").replace(b'<html lang="en"', f'<html lang="{language}" {share}'.encode())
     if request.method == "HEAD":
         return Response(b"", headers=HEADERS, media_type="text/html; charset=utf-8")
     return Response(body, headers=HEADERS, media_type="text/html; charset=utf-8")
@@ -44,6 +48,25 @@ async def page_file(name: FromPath[str]) -> Response[bytes]:
     if name not in TYPES:
         raise UnknownRoute("The chat page has no such file.", f"It has {', '.join(TYPES)}.")
     return Response(page_bytes(name), headers=HEADERS, media_type=TYPES[name])
+
+
+@get("/page/chat/{name:str}", summary="A script of the chat page", include_in_schema=False, allow="anybody")
+async def chat_file(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
+    """One of its modules; unchanged since the browser's copy: 304."""
+    if name not in chat_files():
+        raise UnknownRoute("The chat page has no such script.", f"It has {', '.join(sorted(chat_files()))}.")
+    etag = f'"{hashlib.sha256(page_bytes(f"chat/{name}")).hexdigest()[:32]}"'
+    headers = {**HEADERS, "etag": etag}
+    if request.headers.get("if-none-match") == etag:
+        return Response(b"", status_code=304, headers=headers)
+    return Response(page_bytes(f"chat/{name}"), headers=headers, media_type=JAVASCRIPT)
+
+
+@functools.cache
+def chat_files() -> frozenset[str]:
+    """The names of the chat page's modules."""
+    folder = importlib.resources.files("service.pages").joinpath("chat")
+    return frozenset(file.name for file in folder.iterdir() if file.name.endswith(".js"))
 
 
 @functools.cache
