@@ -74,7 +74,13 @@ class LabellingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     open_items: int = 500
     """How many items are kept waiting for a first annotation; more are chosen when fewer wait."""
     random_share: float = 0.3
-    """Share of chosen items that is drawn at random from all turns, 0 to 1."""
+    """Share of chosen items that is drawn at random from all turns, 0 to 1. Keep it above 0: estimates need it."""
+    topic_quota: float = 0.4
+    """Largest share of one topic among the items chosen for one reason, 0 to 1, while others have turns left."""
+    version_quota: float = 0.6
+    """The same of one version, within a topic."""
+    topics: dict[str, list[str]] = {}
+    """Topics by name, each with its key words, for example `{harbour = ["ferry", "渡轮"]}`; empty: the built-in ones."""
     skips_limit: int = 3
     """After so many people have skipped it an item is dropped."""
 
@@ -168,12 +174,12 @@ def _load_table(
 
 
 def _from_environment(table: str, keys: list[str], env: Mapping[str, str]) -> dict[str, Any]:
-    """`RATCHET_GATEWAY_PORT=8080` and the like; lists are JSON."""
+    """`RATCHET_GATEWAY_PORT=8080` and the like; lists and tables are JSON."""
     found: dict[str, Any] = {}
     for key in keys:
         raw = env.get(f"RATCHET_{table}_{key}".upper())
         if raw is not None:
-            found[key] = msgspec.json.decode(raw) if raw.startswith("[") else raw
+            found[key] = msgspec.json.decode(raw) if raw.startswith(("[", "{")) else raw
     return found
 
 
