@@ -73,6 +73,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Seconds between looks at the lists' files; one that changed serves after the next look but one. 0 never looks."""
     words_log_text: bool = False
     """Whether the log shows the text of each hit, and not only its rule and place."""
+    drafts_share: float = 0.1
+    """How often the chat page asks for two drafts and which is better, as a share of messages, 0 to 1."""
     unrecorded_aliases: list[str] = []
     """Names to chat with whose exchanges are never recorded: nothing of them is kept but counts."""
     metrics_public: bool = False

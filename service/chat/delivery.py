@@ -78,10 +78,11 @@ class Wire:
             current_call().begin_stream()
         headers = [
             (b"content-type", content_type.encode()),
-            (b"x-model-version", (exchange.served.version or exchange.served.tag).encode()),
             (b"x-conversation-id", exchange.conversation_id.encode()),
             (b"cache-control", b"no-store"),
         ]
+        if exchange.asked.draft is None:  # a draft does not say whose it is
+            headers.append((b"x-model-version", (exchange.served.version or exchange.served.tag).encode()))
         recorded = (b"x-turn-id", exchange.turn_id.encode()) if exchange.recorded else (b"x-recorded", b"false")
         headers.append(recorded)
         if length is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from feedback.annotations import AnnotationInput
 from feedback.erasure import Erasure
+from feedback.preferences import PreferenceInput
 from feedback.ratings import RatingInput
 from feedback.turns import Turn
 from learner.records import CycleState, Request
@@ -19,6 +20,7 @@ from service.chat.embeddings import Embed, OldEmbed, OpenAIEmbed
 from service.chat.generate import OllamaGenerate
 from service.chat.ollama import OllamaChat
 from service.chat.openai import OpenAIChat
+from service.conversations import Conversation, ConversationListed
 from service.health import Readiness
 from service.keys.inputs import KeyInput, KeyMade, KeyShown
 from service.labelling.operations import OPERATIONS as LABELLING
@@ -26,6 +28,7 @@ from service.measures.operations import OPERATIONS as MEASURES
 from service.openapi import shapes
 from service.openapi.examples import (
     ANNOTATION,
+    CONVERSATION,
     CYCLE,
     ERASURE,
     KEY,
@@ -41,6 +44,7 @@ from service.openapi.operation import BYTES, CSS, HTML, JS, NDJSON, SSE, TEXT, Z
 from service.pages.login import SignIn
 from service.pages.operations import OPERATIONS as PAGES
 from service.paging import Page
+from service.preferences import PreferenceStored
 from service.privacy.routes import ErasureInput, ExportInput
 from service.quality.operations import OPERATIONS as QUALITY
 from service.requests import RequestListed
@@ -50,13 +54,13 @@ from service.words.routes import CheckInput, CheckResult, WordLists
 from service.words.statistics import RuleCount
 
 
-def _chat(shape: Any, example: Any, answer: Body, *stream: Body) -> Operation:
+def _chat(shape: Any, example: Any, answer: Body, *stream: Body, headers: tuple[str, ...] = ()) -> Operation:
     return Operation(
         tag="Chat",
         body=Body(shape=shape, example=example),
         answers={200: (answer, *stream)},
         errors=(404, 409, 422, 502),
-        headers=("X-Conversation-Id", "X-Store", "Idempotency-Key"),
+        headers=("X-Conversation-Id", "X-Store", "Idempotency-Key", "X-Person", *headers),
     )
 
 
@@ -75,6 +79,7 @@ def _managed(example: Any, shape: Any = shapes.ModelName, *, empty: bool = False
     )
 
 
+DRAFTS = ("X-Draft", "X-Draft-Pair")
 HELLO = {"model": "assistant", "messages": [{"role": "user", "content": "When do you open?"}]}
 USAGE = {"prompt_tokens": 12, "completion_tokens": 6, "total_tokens": 18}
 OPENAI_HEAD = {"id": "chatcmpl-0199", "created": 1795478400, "model": "assistant"}
@@ -90,6 +95,7 @@ OPERATIONS: dict[str, Operation] = {
         {**HELLO, "stream": False},
         Body(shape=shapes.OllamaChatAnswer, example={**OLLAMA_HEAD, "message": REPLY, "turn_id": TURN_ID}),
         Body(type=NDJSON, example='{"model":"assistant","message":{"role":"assistant","content":"At"},"done":false}\n'),
+        headers=DRAFTS,
     ),
     "POST /api/generate": _chat(
         OllamaGenerate,
@@ -108,6 +114,7 @@ OPERATIONS: dict[str, Operation] = {
             },
         ),
         Body(type=SSE, example='data: {"object":"chat.completion.chunk"}\n\ndata: [DONE]\n\n'),
+        headers=DRAFTS,
     ),
     "POST /v1/completions": _chat(
         OpenAICompletion,
@@ -176,6 +183,29 @@ OPERATIONS: dict[str, Operation] = {
         "Verdicts", TurnWithVerdicts, {"turn": TURN, "ratings": [], "annotations": []}, errors=(404,)
     ),
     "GET /turns": ours("Verdicts", Page[Turn], {"items": [TURN], "next_cursor": None}),
+    "POST /preferences": ours(
+        "Verdicts", PreferenceStored,
+        {
+            "preference_id": "preference-0199", "first": TURN_ID, "second": "turn-0199", "first_version": "1.1.0",
+            "second_version": "1.2.0",
+        },
+        status=201, errors=(404, 409, 422), headers=("Idempotency-Key", "X-Person"),
+        body=Body(shape=PreferenceInput, example={"first": TURN_ID, "second": "turn-0199", "preferred": "second"}),
+    ),
+    "GET /conversations": ours(
+        "Chat", Page[ConversationListed], {"items": [CONVERSATION], "next_cursor": None}, headers=("X-Person",)
+    ),
+    "GET /conversations/{conversation_id}": ours(
+        "Chat", Conversation,
+        {
+            "conversation_id": "conversation-0f1e2d", "alias": "assistant", "attachments": 0,
+            "messages": [
+                {"role": "user", "content": "When do you open?"},
+                {"role": "assistant", "content": "At 7:40.", "turn_id": TURN_ID, "version": "1.1.0", "status": "whole"},
+            ],
+        },
+        errors=(404,), headers=("X-Person",),
+    ),
     "PUT /tokenizers/{sha256}": ours(
         "Learning", shapes.Kept, {"sha256": "0" * 64}, status=201, body=Body(type=BYTES)
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from service.openapi.operation import Operation
+from service.openapi.operation import JS, Body, Operation
 
-OPERATIONS: dict[str, Operation] = {}
+OPERATIONS: dict[str, Operation] = {
+    "GET /page/chat/{name}": Operation(tag="Pages", answers={200: (Body(type=JS),)}, errors=(404,)),
+}
