@@ -19,6 +19,8 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 26
 ROW, LABELS = 24, 96
 HEIGHT = 196
 LABEL_CHARACTERS = 13
+LETTER, WIDE_LETTER = 6.4, 11.5
+"""How wide a letter is, and one of Chinese, Japanese or Korean."""
 TICKS = 4
 """About so many lines across."""
 DOTS_UP_TO = 20
@@ -52,7 +54,7 @@ def axis_of(points: Sequence[Point], least: float, most: float) -> Axis:
     span = max(high - low, (most - least) / 20)
     rough = span / TICKS
     power = 10 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
     begin = max(math.floor(low / step) * step, least)
     end = min(math.ceil(high / step) * step, most)
     if end - begin < step:
@@ -65,20 +67,21 @@ def axis_of(points: Sequence[Point], least: float, most: float) -> Axis:
 def whiskers(points: Sequence[Point], axis: Axis, title: str, said: Callable[[float], str]) -> str:
     """A row a group: its name, a dot and its interval, its figure."""
     height = TOP + ROW * len(points) + BOTTOM
-    begin, end = LABELS + 8, WIDTH - 56
+    labels = min(LABELS, max((_width(_short(point.label)) for point in points), default=0) + 4)
+    begin, end = labels + 10, WIDTH - 62
     parts = [
         _line(axis.along(tick, begin, end), TOP, axis.along(tick, begin, end), height - BOTTOM, "grid")
         for tick in axis.ticks
     ]
-    parts += [_text(axis.along(tick, begin, end), height - 8, said(tick), "middle") for tick in axis.ticks]
+    parts += [_text(axis.along(tick, begin, end), height - 8, _tick(tick, said), "middle") for tick in axis.ticks]
     for at, point in enumerate(points):
         middle = TOP + ROW * at + ROW / 2
-        parts.append(_text(LABELS, middle + 4, _short(point.label), "end", "name"))
+        parts.append(_text(labels, middle + 4, _short(point.label), "end", "name"))
         if (one := point.estimate) is not None:
             low, value, high = (axis.along(number, begin, end) for number in (one.low, one.value, one.high))
             parts.append(_line(low, middle, high, middle, "interval"))
             parts.append(_dot(value, middle, point, said))
-            parts.append(_text(WIDTH - RIGHT + 8, middle + 4, said(one.value), "end", "name"))
+            parts.append(_text(WIDTH - 4, middle + 4, said(one.value), "end", "name"))
     return _drawing(height, title, parts)
 
 
@@ -89,7 +92,7 @@ def line(points: Sequence[Point], axis: Axis, title: str, said: Callable[[float]
     parts = [
         _line(begin, axis.along(tick, floor, TOP), end, axis.along(tick, floor, TOP), "grid") for tick in axis.ticks
     ]
-    parts += [_text(begin - 6, axis.along(tick, floor, TOP) + 4, said(tick), "end") for tick in axis.ticks]
+    parts += [_text(begin - 6, axis.along(tick, floor, TOP) + 4, _tick(tick, said), "end") for tick in axis.ticks]
     for run in _runs(points):
         places = [(across[at], points[at].estimate) for at in run]
         known = [(x, one) for x, one in places if one is not None]
@@ -150,6 +153,14 @@ def _dot(x: float, y: float, point: Point, said: Callable[[float], str]) -> str:
 
 def _places(places: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+
+
+def _tick(value: float, said: Callable[[float], str]) -> str:
+    return said(value).replace(".0 %", " %")
+
+
+def _width(label: str) -> float:
+    return sum(LETTER if ord(letter) < 0x2E80 else WIDE_LETTER for letter in label)
 
 
 def _short(label: str) -> str:

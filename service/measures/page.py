@@ -17,7 +17,7 @@ from feedback.measures.intervals import Estimate
 from feedback.measures.weeks import monday
 from service.measures.chart import Point, axis_of, line, whiskers
 from service.measures.keeping import MeasuresNotReady
-from service.measures.words import BY, MEANING, NAMES, name_of_value
+from service.measures.words import BY, MEANING, NAMES, VERSIONLESS, name_of_value
 from service.pages.render import PageRequest, in_language, language_of, page
 from service.parts import parts_of
 
@@ -25,6 +25,8 @@ CHART_ROWS = 40
 """Most groups in a chart of whiskers: the newest; the table and the CSV have all."""
 OPEN_ROWS = 8
 """Up to so many rows a table stands open."""
+NEWEST_FIRST = ("week", "version")
+"""In tables, where one looks for the newest at the top."""
 PERIODS = (4, 13, 26, 52)
 """Weeks to choose from."""
 
@@ -40,28 +42,30 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     left_out: int
     """Groups that are in the table only."""
     say: Callable[[float], str]
+    unit: str
+    """Of the interval's ends, which are said without."""
 
 
 async def measures_page(request: PageRequest, by: Sequence[Dimension], only: Filter) -> Response[str]:
     """The page; while the turns are counted for the first time one that asks again by itself."""
     language = language_of(request)
-    shown: list[Dimension] = [one for one in by if one != "alias"][:1] or ["alias"]
+    shown: Dimension = next((one for one in by if one != "alias"), "alias")
     try:
         cube = await parts_of(request).measures.cube()
     except MeasuresNotReady:
         return page(request, "measures_waiting.html", here="/measures")
     choices = _choices(cube, language)
-    if not only.alias and "version" in shown and len(choices["alias"]) > 1:
+    if not only.alias and shown == "version" and len(choices["alias"]) > 1:
         only = msgspec.structs.replace(only, alias=choices["alias"][0][0])  # versions are numbered within an alias
-    rows = measured(cube.weeks, shown, only)
-    asked = {"by": shown[0], **{name: value for name, value in _asked(only).items() if value}}
+    rows = measured(cube.weeks, [shown], only)
+    asked = {"by": shown, **{name: value for name, value in _asked(only).items() if value}}
     values: dict[str, Any] = {
-        "figures": [_figure(measure, rows, shown[0], language) for measure in MEASURES],
+        "figures": [_figure(measure, rows, shown, language) for measure in MEASURES],
         "turns": sum(row.turns for row in rows),
         "as_of": cube.as_of,
-        "by": shown[0],
+        "by": shown,
         "dimensions": [(name, BY[name][language == "zh"]) for name in BY],
-        "label": BY[shown[0]][language == "zh"],
+        "label": BY[shown][language == "zh"],
         "open": len(rows) <= OPEN_ROWS,
         "choices": choices,
         "periods": _periods(cube, language, only),
@@ -86,11 +90,12 @@ def _figure(measure: Measure, rows: Sequence[MeasureRow], by: Dimension, languag
         chart = draw(drawn, axis_of(drawn, *SCALES[measure]), title, say)
     return Figure(
         name=NAMES[measure][at],
-        meaning=MEANING[measure][at],
+        meaning=MEANING[VERSIONLESS if measure == "preference" and by != "version" else measure][at],
         chart=Markup(chart),
-        rows=[(point.label, point.estimate) for point in reversed(points)],
+        rows=[(point.label, point.estimate) for point in (reversed(points) if by in NEWEST_FIRST else points)],
         left_out=0 if by == "week" else len(known) - len(drawn),
         say=say,
+        unit="" if say is _grade else " %",
     )
 
 
@@ -127,8 +132,7 @@ def _asked(only: Filter) -> dict[str, Any]:
 
 
 def _percent(value: float) -> str:
-    text = f"{value * 100:.1f}"
-    return f"{text.removesuffix('.0')} %"
+    return f"{value * 100:.1f} %"
 
 
 def _grade(value: float) -> str:

@@ -23,14 +23,20 @@ NAMES: Mapping[Measure, Words] = {
     "fluency": ("Fluency", "流畅性"),
     "preference": ("Preferred", "偏好"),
 }
-MEANING: Mapping[Measure, Words] = {
+VERSIONLESS = "newer"
+"""Stands for the preference where it is not by version."""
+MEANING: Mapping[str, Words] = {
     "satisfaction": ("Share of ratings that call the reply good", "认为回答好的评分所占比例"),
-    "completion": ("Share of people who say that their task was done", "表示任务已完成的用户比例"),
+    "completion": ("Share of answers that say the task was done", "表示任务已完成的用户比例"),
     "accuracy": ("Mean grade by trained people, 1 to 4", "标注人员评分均值，1 至 4 分"),
     "fluency": ("Mean grade by trained people, 1 to 3", "标注人员评分均值，1 至 3 分"),
     "preference": (
-        "Share of choices between two versions' drafts that this one won, or, without versions, the newer one",
-        "在两个版本的回答之间选择时，该版本（不按版本分组时为较新版本）被选中的比例",
+        "Share of choices between two versions' drafts that this one won",
+        "在两个版本的回答之间选择时，该版本被选中的比例",
+    ),
+    VERSIONLESS: (
+        "Share of choices between two versions' drafts that the newer one won",
+        "在两个版本的回答之间选择时，较新版本被选中的比例",
     ),
 }
 LANGUAGES: Mapping[str, Words] = {
