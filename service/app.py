@@ -34,7 +34,7 @@ from service.measures.keeping import measuring
 from service.meters import Meters
 from service.metrics import metrics_route
 from service.openapi import routes as openapi_routes
-from service.pages import login
+from service.pages import house, login
 from service.pages import routes as pages
 from service.parts import Parts
 from service.privacy import routes as privacy_routes
@@ -43,6 +43,7 @@ from service.privacy.retention import housekeeping
 from service.quality import routes as quality_routes
 from service.settings import GatewaySettings
 from service.tracing import open_tracing
+from service.transfer import routes as transfer_routes
 from service.upstream.client import Upstream
 from service.words import routes as words_routes
 from service.words.book import WordBook
@@ -107,9 +108,11 @@ ROUTES: list[ControllerRouterHandler] = [
     login.login_page,
     login.sign_in,
     login.sign_out,
+    *house.ROUTES,
     *labelling_routes.ROUTES,
     *quality_routes.ROUTES,
     *measures_routes.ROUTES,
+    *transfer_routes.ROUTES,
 ]
 
 

@@ -1,4 +1,4 @@
-"""What the pages call grades, flags, reasons and stages, in both languages. A value without a name is shown as it is."""
+"""What the pages call grades, flags, reasons and stages, in both languages. A value without a name is shown as is."""
 
 from __future__ import annotations
 

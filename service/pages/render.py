@@ -13,7 +13,9 @@ says `|safe`, which only what we rendered ourselves may. Must never: let a page 
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ PAGE_HEADERS = {
 }
 LANGUAGE_COOKIE = "ratchet_language"
 PERSON_COOKIE = "ratchet_person"
+SHIFT_COOKIE = "ratchet_minutes"
 YEAR_S = 365 * 86_400
 ROOMS_FOLDER = Path(__file__).parent.parent
 
@@ -82,13 +85,16 @@ def part(request: PageRequest, template: str, *, status: int = 200, **values: An
     text = (
         _environment()
         .get_template(template)
-        .render({
-            **values,
-            "language": language,
-            "t": in_language(language),
-            "named": functools.partial(name_of, language),
-            "caller": caller_of(request),
-        })
+        .render(
+            {
+                **values,
+                "language": language,
+                "t": in_language(language),
+                "named": functools.partial(name_of, language),
+                "local": functools.partial(_local, shift_of(request)),
+                "caller": caller_of(request),
+            }
+        )
     )
     return Response(text, status_code=status, headers=PAGE_HEADERS, cookies=_chosen(request), media_type=HTML)
 
@@ -106,12 +112,19 @@ def in_language(language: str) -> Callable[[str, str], str]:
     return (lambda english, chinese: chinese) if language == "zh" else (lambda english, chinese: english)
 
 
+def shift_of(request: PageRequest) -> dt.timedelta:
+    """How far the browser's clock is from UTC, as its page left it in a cookie; none: as UTC."""
+    said = request.cookies.get(SHIFT_COOKIE, "")
+    minutes = int(said) if re.fullmatch(r"-?\d{1,3}", said) else 0
+    return dt.timedelta(minutes=minutes)
+
+
 def shown_person(request: PageRequest) -> str:
     """Whose page it is, for its head; empty where nobody knows. Who may do what is decided elsewhere."""
     caller = caller_of(request)
     if caller.key_id:
         return caller.subject
-    return request.headers.get("x-person", "") or unquote(request.cookies.get(PERSON_COOKIE, ""))
+    return unquote(request.headers.get("x-person", "") or request.cookies.get(PERSON_COOKIE, ""))
 
 
 def person_cookie(person: str) -> Cookie:
@@ -147,6 +160,11 @@ PAGE: dict[str, Any] = {
     "exception_handlers": {Exception: trouble},
 }
 """What every page's handler carries beside its own `summary` and `allow`."""
+
+
+def _local(shift: dt.timedelta, at: dt.datetime, form: str = "%m-%d %H:%M") -> str:
+    """A time as the clock on the wall says it."""
+    return (at.astimezone(dt.UTC) + shift).strftime(form)
 
 
 def _chosen(request: PageRequest) -> list[Cookie]:
