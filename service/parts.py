@@ -17,6 +17,7 @@ from service.exposition import Exposition
 from service.idempotency import Replays
 from service.keys.guard import Door
 from service.keys.limits import Limits
+from service.measures.keeping import Measuring
 from service.meters import Meters
 from service.privacy.erasing import Eraser
 from service.settings import GatewaySettings
@@ -48,6 +49,10 @@ class Parts:
     """Histories in tokens that were given out."""
     eraser: Eraser
     """Removes what a person, or the operator, wants gone."""
+    measures: Measuring
+    """What people think of each version, in counts that are kept up."""
+    importing: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
+    """Held between looking whether something is stored and storing it: nobody else may add the same meanwhile."""
     freezing: asyncio.Lock
     """One snapshot at a time: a freeze takes seconds of a core."""
 

@@ -70,7 +70,7 @@ def read(record: Any, tier: Tier) -> list[Entry]:
             model=part(said, "model", str, part(data, "model_id", str, "")),
             subject=_subject(record) or person,
             at=moment(said.get("timestamp")) or at,
-            ratings=[RatingRead(given=given, at=at)] if vote else [],
+            ratings=[RatingRead(given=given, at=at, rating_id=_ours(record, meta))] if vote else [],
             rival=rival,
         )
     ]
@@ -127,6 +127,14 @@ def _subject(record: Any) -> str:
     chat = part(part(record, "snapshot", dict, {}), "chat", dict, {})
     found: str = part(chat, "user_id", str, "")
     return found
+
+
+def _ours(record: Any, meta: Any) -> str:
+    """The id of ours that a feedback was exported under; empty for one of theirs."""
+    try:
+        return f"rating-{uuid.UUID(record['id']).hex}" if meta.get("turn_id") else ""
+    except (KeyError, ValueError, AttributeError):
+        return ""
 
 
 def _rival(

@@ -48,6 +48,7 @@ from service.preferences import PreferenceStored
 from service.privacy.routes import ErasureInput, ExportInput
 from service.quality.operations import OPERATIONS as QUALITY
 from service.requests import RequestListed
+from service.transfer.operations import OPERATIONS as TRANSFER
 from service.turns import AnnotationStored, RatingStored, TurnWithVerdicts
 from service.words.book import WordState
 from service.words.routes import CheckInput, CheckResult, WordLists
@@ -288,4 +289,5 @@ OPERATIONS: dict[str, Operation] = {
     **LABELLING,
     **QUALITY,
     **MEASURES,
+    **TRANSFER,
 }  # fmt: skip
