@@ -13,7 +13,7 @@ from tests.fakes.gateway import RunningGateway
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     folder: Path = tmp_path_factory.mktemp("data")
-    words = folder / "words.txt"
-    words.write_text("fudge\n笨蛋\n", "utf-8")
+    words = folder / "words.csv"
+    words.write_text("word,category,action\nfudge,insult,block\n笨蛋,insult,mask\n", "utf-8")
     with RunningGateway(folder, "http://127.0.0.1:9", words_file=str(words)) as running:
         yield running

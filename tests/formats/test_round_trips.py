@@ -16,13 +16,13 @@ doesn't know that already.", "weight": 1}]}
 {"messages": [{"role": "user", "content": [{"type": "text", "text": "法国的首都是哪里？"}]}, \
 {"role": "assistant", "content": "巴黎。"}]}
 """
-PAIRS = """{"input": {"messages": [{"role": "user", "content": "Hello, can you tell me how cold San Francisco is today?"}], \
-"tools": [], "parallel_tool_calls": true}, "preferred_output": [{"role": "assistant", "content": "Today in San \
-Francisco, it is not quite cold as expected."}], "non_preferred_output": [{"role": "assistant", "content": "It is not \
+PAIRS = """{"input": {"messages": [{"role": "user", "content": "Hello, can you tell me how cold San Francisco is \
+today?"}], "tools": [], "parallel_tool_calls": true}, "preferred_output": [{"role": "assistant", "content": "Today in \
+San Francisco, it is not quite cold as expected."}], "non_preferred_output": [{"role": "assistant", "content": "It is not \
 particularly cold in San Francisco today."}]}
 """
 ALPACA = [
-    {"instruction": "识别并解释给定列表中的两个科学理论。", "input": "细胞理论和日心说", "output": "细胞理论是生物科学的一个理论。"},
+    {"instruction": "识别并解释两个科学理论。", "input": "细胞理论和日心说", "output": "细胞理论是生物科学的理论。"},
     {
         "instruction": "今天会下雨吗？", "input": "", "output": "今天不会下雨。", "system": "你是天气助手。",
         "history": [["今天天气怎么样？", "今天天气不错。"]],
@@ -229,7 +229,7 @@ def test_alpaca_keeps_history_and_system(gateway):
     found = json.loads(exported(gateway, "alpaca", project="alpaca", which="all"))
     assert ALPACA[1] in found
     assert {
-        "instruction": "识别并解释给定列表中的两个科学理论。\n细胞理论和日心说",
+        "instruction": "识别并解释两个科学理论。\n细胞理论和日心说",
         "input": "",
         "output": ALPACA[0]["output"],
     } in found
