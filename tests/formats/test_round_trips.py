@@ -18,8 +18,8 @@ doesn't know that already.", "weight": 1}]}
 """
 PAIRS = """{"input": {"messages": [{"role": "user", "content": "Hello, can you tell me how cold San Francisco is \
 today?"}], "tools": [], "parallel_tool_calls": true}, "preferred_output": [{"role": "assistant", "content": "Today in \
-San Francisco, it is not quite cold as expected."}], "non_preferred_output": [{"role": "assistant", "content": "It is not \
-particularly cold in San Francisco today."}]}
+San Francisco, it is not quite cold as expected."}], "non_preferred_output": [{"role": "assistant", "content": "It is \
+not particularly cold in San Francisco today."}]}
 """
 ALPACA = [
     {"instruction": "识别并解释两个科学理论。", "input": "细胞理论和日心说", "output": "细胞理论是生物科学的理论。"},
