@@ -2,7 +2,7 @@
 
 What is new is told by row ids: rows are only added, so whatever lies behind the last one that was seen is new, and
 names its turns. Where rows went (somebody was erased, the file was written anew) every week is counted again. New items
-alone touch no week: how likely a turn was to be chosen matters from its annotation on.
+alone touch no week: a turn's first one is there before its annotation is.
 
 Must never be refreshed by two threads at once; it may be read by any, also meanwhile. Each week is read by a reader of
 its own, so that none is held long.
@@ -11,12 +11,13 @@ its own, so that none is held long.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import duckdb
+import numpy as np
 
-from feedback.measures.weeks import FIRST_DRAFT, HELD, Week, read_week, week_sql
+from feedback.measures.weeks import FIRST_DRAFT, HELD, Counts, Week, read_rounds, read_week, week_sql
 from feedback.mint import now
 from feedback.store.database import Store
 
@@ -51,12 +52,13 @@ class Cube:
         self._weeks: dict[int, Week] = {}
         self._places: dict[str, Place] = {}
         self._held: Held = frozenset()
+        self._rounds = np.empty(0)
         self._stale: set[int] = set()
 
     @property
-    def weeks(self) -> Mapping[int, Week]:
-        """The weeks that have turns, by number. What was given is never changed."""
-        return self._weeks
+    def counts(self) -> Counts:
+        """The counts of the weeks that have turns. What was given is never changed."""
+        return Counts(self._weeks, self._rounds)
 
     def refresh(self, store: Store, go_on: Callable[[float], bool] = lambda seconds: True) -> None:
         """Count what is new. `go_on` is asked after each week, told how many seconds it took; where it says no the rest
@@ -93,7 +95,7 @@ class Cube:
         else:
             touched |= _touched_by(cursor, held ^ self._held)
         self._stale |= touched
-        self._places, self._held = places, held
+        self._places, self._held, self._rounds = places, held, read_rounds(cursor)
 
 
 def _place(cursor: duckdb.DuckDBPyConnection, table: str) -> Place:

@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 
 from feedback.errors import InvalidInput
+from feedback.labelling.estimates import SETTLED_MS
 from feedback.measures.intervals import Estimate, Sums, mean, share
-from feedback.measures.weeks import COLUMNS, Numbers, Week, monday, week_at
+from feedback.measures.weeks import COLUMNS, GRADED_COLUMNS, Counts, Key, Numbers, Week, monday, week_at
 
 Dimension = Literal["alias", "version", "week", "topic", "language"]
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
@@ -22,6 +23,10 @@ SCALES: dict[Measure, tuple[float, float]] = {
 }  # fmt: skip
 """From where to where each goes; higher is better."""
 NO_WINS = np.zeros(2)
+NO_TURNS = np.zeros(len(COLUMNS))
+SUMS = ("count", "w", "ww", "w_accuracy", "ww_accuracy", "ww_accuracy_2", "w_fluency", "ww_fluency", "ww_fluency_2")
+"""Of graded turns: how many, their weights, the weights' squares, and both times the grades and their squares."""
+NO_SUMS = np.zeros(len(SUMS))
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,21 +91,26 @@ def dimensions_of(text: str) -> tuple[Dimension, ...]:
     return tuple(name for name in DIMENSIONS if name in names)
 
 
-def measured(weeks: Mapping[int, Week], by: Sequence[Dimension], only: Filter | None = None) -> list[MeasureRow]:
+def measured(counts: Counts, by: Sequence[Dimension], only: Filter | None = None) -> list[MeasureRow]:
     """A row a group that has turns, older weeks and versions first.
 
     Versions are numbered within an alias: who groups by version has the alias in each row as well.
     """
     only = only or Filter()
     wanted = set(by) | ({"alias"} if "version" in by else set())
-    sums: dict[Group, Numbers] = {}
+    turns: dict[Group, Numbers] = {}
+    grades: dict[Group, Numbers] = {}
     wins: dict[Group, Numbers] = {}
-    for number in sorted(week for week in weeks if only.takes(week)):
-        _add_turns(sums, weeks[number], monday(number).isoformat(), wanted, only)
-        _add_wins(wins, weeks[number], monday(number).isoformat(), wanted, only)
+    for number in sorted(week for week in counts.weeks if only.takes(week)):
+        week, day = counts.weeks[number], monday(number).isoformat()
+        sums = _grade_sums(week, counts.rounds)
+        for at, group in _groups(week.keys, day, wanted, only):
+            turns[group] = turns.get(group, NO_TURNS) + week.numbers[at]
+            grades[group] = grades.get(group, NO_SUMS) + sums[at]
+        _add_wins(wins, week, day, wanted, only)
     return [
-        _row(group, sums[group], wins.get(group, NO_WINS))
-        for group in sorted(sums, key=lambda one: (one.week, one.alias, version_key(one.version), *one[3:]))
+        _row(group, turns[group], grades[group], wins.get(group, NO_WINS))
+        for group in sorted(turns, key=lambda one: (one.week, one.alias, version_key(one.version), *one[3:]))
     ]
 
 
@@ -109,11 +119,37 @@ def version_key(version: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in version.split("."))
 
 
-def _add_turns(sums: dict[Group, Numbers], week: Week, day: str, wanted: set[str], only: Filter) -> None:
-    for key, numbers in zip(week.keys, week.numbers, strict=True):
-        if _fits(only, key.alias, key.version, key.topic, key.language):
-            group = _group(wanted, key.alias, key.version, day, key.topic, key.language)
-            sums[group] = sums[group] + numbers if group in sums else numbers
+def weights(graded: Numbers, rounds: Numbers) -> Numbers:
+    """How many turns each graded turn stands for: `labelling.estimates` for all of them at a time. One that is in no
+    item stands for itself."""
+    of = dict(zip(GRADED_COLUMNS, graded.T, strict=True))
+    first = np.searchsorted(rounds, of["turn_ms"] + SETTLED_MS)
+    own = np.maximum(np.searchsorted(rounds, of["item_ms"]), first)
+    after, possible = len(rounds) - own, len(rounds) - first
+    stands_for = np.where(of["drawn"] == 1, 1 / of["probability"] + after - 1, after) / np.maximum(possible, 1)
+    return np.where((possible == 0) | (of["drawn"] < 0), 1.0, stands_for)
+
+
+def _grade_sums(week: Week, rounds: Numbers) -> Numbers:
+    """The `SUMS` of each of the week's keys."""
+    sums = np.zeros((len(week.keys), len(SUMS)))
+    w = weights(week.graded, rounds)
+    ww = w * w
+    key, accuracy, fluency = week.graded[:, :3].T
+    parts: list[Numbers] = [(w > 0).astype(np.float64), w, ww]
+    for grade in (accuracy, fluency):
+        parts += [w * grade, ww * grade, ww * grade * grade]
+    np.add.at(sums, key.astype(np.intp), np.stack(parts, axis=1))
+    return sums
+
+
+def _groups(keys: Sequence[Key], day: str, wanted: set[str], only: Filter) -> list[tuple[int, Group]]:
+    """The places of the keys that are counted, and the groups that they are in."""
+    return [
+        (at, _group(wanted, key.alias, key.version, day, key.topic, key.language))
+        for at, key in enumerate(keys)
+        if _fits(only, key.alias, key.version, key.topic, key.language)
+    ]
 
 
 def _add_wins(wins: dict[Group, Numbers], week: Week, day: str, wanted: set[str], only: Filter) -> None:
@@ -140,8 +176,8 @@ def _group(wanted: set[str], *values: str) -> Group:
     return Group(*(value if name in wanted else "" for name, value in zip(DIMENSIONS, values, strict=True)))
 
 
-def _row(group: Group, sums: Numbers, wins: Numbers) -> MeasureRow:
-    of = dict(zip(COLUMNS, sums.tolist(), strict=True))
+def _row(group: Group, turns: Numbers, grades: Numbers, wins: Numbers) -> MeasureRow:
+    of = dict(zip((*COLUMNS, *SUMS), (*turns.tolist(), *grades.tolist()), strict=True))
     count, won = wins.tolist()
     return MeasureRow(
         **group._asdict(),
@@ -156,7 +192,7 @@ def _row(group: Group, sums: Numbers, wins: Numbers) -> MeasureRow:
 
 def _grade(of: Mapping[str, float], measure: Literal["accuracy", "fluency"]) -> Estimate | None:
     sums = Sums(
-        count=int(of["graded"]),
+        count=int(of["count"]),
         w=of["w"],
         ww=of["ww"],
         wy=of[f"w_{measure}"],

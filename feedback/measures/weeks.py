@@ -4,9 +4,8 @@ A turn's week is that of its id, which tells when it was minted; all that was sa
 much later it came. Ids sort by time, so a week is a range of ids, and DuckDB reads little else.
 
 Of ratings and preferences the latest of each rater counts, anonymous ones as one rater's; a turn's grades are those
-that decide (`judgement`): the highest tier's latest annotation. What is quarantined counts nowhere. A graded turn
-stands for as many turns as it was drawn from: its weight is one by the probability with which any of its items was
-chosen; one that nobody drew (annotated without an item, asked for by an operator, gold) stands for itself alone.
+that decide (`judgement`): the highest tier's latest annotation. What is quarantined counts nowhere. Graded turns are
+kept one by one, with what their weight depends on (`labelling.estimates`): it changes with every round of drawing.
 
 Must never read text: a week of a busy gateway is counted in some ten milliseconds.
 """
@@ -14,6 +13,7 @@ Must never read text: a week of a busy gateway is counted in some ten millisecon
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import duckdb
@@ -27,12 +27,11 @@ Numbers = npt.NDArray[np.float64]
 WEEK_MS = 7 * 86_400_000
 MONDAY_MS = 3 * 86_400_000
 """The first day of 1970 was a Thursday, the fourth of its week."""
-COLUMNS = (
-    "turns", "ratings", "good", "said", "completed", "graded", "w", "ww", "w_accuracy", "ww_accuracy", "ww_accuracy_2",
-    "w_fluency", "ww_fluency", "ww_fluency_2",
-)  # fmt: skip
-"""Of `Week.numbers`. `said`: ratings that say whether the task was completed; from `w` on: sums over the graded turns
-of their weight, its square, and each times a grade and its square."""
+COLUMNS = ("turns", "ratings", "good", "said", "completed")
+"""Of `Week.numbers`. `said`: ratings that say whether the task was completed."""
+GRADED_COLUMNS = ("key", "accuracy", "fluency", "probability", "drawn", "item_ms", "turn_ms")
+"""Of `Week.graded`. `key`: its place in `Week.keys`; `probability`: with which its first item was chosen; `drawn`: 1 by
+lot, 0 because an operator asked, -1 in no item at all; `item_ms` and `turn_ms`: when those began, since 1970."""
 
 
 class Key(NamedTuple):
@@ -61,9 +60,19 @@ class Week(NamedTuple):
     keys: list[Key]
     numbers: Numbers
     """A row a key, `COLUMNS` wide."""
+    graded: Numbers
+    """A row a graded turn, `GRADED_COLUMNS` wide."""
     pairs: list[PairKey]
     pair_numbers: Numbers
     """A row a pair: how many choices, and how many of them `version` won; a tie, and neither, is half a win."""
+
+
+class Counts(NamedTuple):
+    """All that is counted."""
+
+    weeks: Mapping[int, Week]
+    rounds: Numbers
+    """When turns were drawn for annotation, in milliseconds since 1970, earliest first."""
 
 
 def week_at(moment: dt.datetime | dt.date) -> int:
@@ -79,8 +88,17 @@ def monday(week: int) -> dt.date:
 
 def week_sql(turn_id: str) -> str:
     """SQL for the week of the turn whose id that SQL gives; 0 for an id that tells no time."""
-    minted = f"coalesce(TRY_CAST('0x' || substr({turn_id}, 6, 12) AS BIGINT), 0)"
-    return f"(({minted} + {MONDAY_MS}) // {WEEK_MS})"
+    return f"(({_ms_sql(turn_id)} + {MONDAY_MS}) // {WEEK_MS})"
+
+
+def _ms_sql(turn_id: str) -> str:
+    return f"coalesce(TRY_CAST('0x' || substr({turn_id}, 6, 12) AS BIGINT), 0)"
+
+
+def read_rounds(cursor: duckdb.DuckDBPyConnection) -> Numbers:
+    """When turns were drawn, earliest first. Raises duckdb.Error."""
+    query = "SELECT DISTINCT epoch_ms(created_at) FROM items WHERE choice NOT IN ('asked', 'gold') ORDER BY ALL"
+    return np.array([moment for (moment,) in cursor.execute(query).fetchall()], np.float64)
 
 
 def read_week(cursor: duckdb.DuckDBPyConnection, week: int) -> Week:
@@ -88,11 +106,15 @@ def read_week(cursor: duckdb.DuckDBPyConnection, week: int) -> Week:
     begin = week * WEEK_MS - MONDAY_MS
     span = {"low": f"turn-{max(begin, 0):012x}", "high": f"turn-{begin + WEEK_MS:012x}"}
     rows = cursor.execute(_TURNS, span).fetchall()
+    keys = [Key(*row[:4]) for row in rows]
+    places = {key: at for at, key in enumerate(keys)}
+    graded = [(places[Key(*row[:4])], *row[4:]) for row in cursor.execute(_GRADED, span).fetchall()]
     ((last,),) = cursor.execute(_LAST_DRAFT, span).fetchall()
     pairs = cursor.execute(_PAIRS, span | {"last": last}).fetchall() if last else []
     return Week(
-        [Key(*row[:4]) for row in rows],
+        keys,
         np.array([row[4:] for row in rows], np.float64).reshape(len(rows), len(COLUMNS)),
+        np.array(graded, np.float64).reshape(len(graded), len(GRADED_COLUMNS)),
         [PairKey(*row[:5]) for row in pairs],
         np.array([row[5:] for row in pairs], np.float64).reshape(len(pairs), 2),
     )
@@ -127,26 +149,32 @@ _TURNS = f"""
         SELECT turn_id, count(*) AS ratings, count(*) FILTER (good) AS good, count(completed) AS said,
             count(*) FILTER (completed) AS completed
         FROM latest GROUP BY turn_id
-    ),
-    drawn AS (
-        SELECT turn_id, 1 - product(1 - probability) AS chance FROM items
-        WHERE {_HERE} AND choice NOT IN ('gold', 'asked') GROUP BY turn_id
-    ),
-    decided AS (
-        SELECT turn_id,
-            arg_max((accuracy, fluency), (list_position({list(TIERS)}, tier), created_at, annotation_id)) AS grades
-        FROM annotations WHERE {_HERE} AND {_believed("annotation", "annotator")} GROUP BY turn_id
-    ),
-    graded AS (
-        SELECT turn_id, grades[1]::DOUBLE AS a, grades[2]::DOUBLE AS f, coalesce(1 / chance, 1) AS w
-        FROM decided LEFT JOIN drawn USING (turn_id)
     )
     SELECT alias, version, coalesce(language, ''), coalesce(topic, ''), count(*), coalesce(sum(ratings), 0),
-        coalesce(sum(good), 0), coalesce(sum(said), 0), coalesce(sum(completed), 0), count(w), coalesce(sum(w), 0),
-        coalesce(sum(w * w), 0), coalesce(sum(w * a), 0), coalesce(sum(w * w * a), 0), coalesce(sum(w * w * a * a), 0),
-        coalesce(sum(w * f), 0), coalesce(sum(w * w * f), 0), coalesce(sum(w * w * f * f), 0)
-    FROM turns LEFT JOIN facet USING (turn_id) LEFT JOIN rated USING (turn_id) LEFT JOIN graded USING (turn_id)
+        coalesce(sum(good), 0), coalesce(sum(said), 0), coalesce(sum(completed), 0)
+    FROM turns LEFT JOIN facet USING (turn_id) LEFT JOIN rated USING (turn_id)
     WHERE {_HERE} GROUP BY ALL ORDER BY ALL
+"""
+_GRADED = f"""
+    WITH {_FACETS},
+    decided AS (
+        SELECT turn_id, max_by(
+            {{'accuracy': accuracy, 'fluency': fluency}},
+            (list_position({list(TIERS)}, tier), created_at, annotation_id)
+        ) AS grades
+        FROM annotations WHERE {_HERE} AND {_believed("annotation", "annotator")} GROUP BY turn_id
+    ),
+    item AS (
+        SELECT turn_id, min_by(
+            {{'probability': probability, 'drawn': (choice <> 'asked')::INTEGER, 'ms': epoch_ms(created_at)}},
+            (created_at, item_id)
+        ) AS first
+        FROM items WHERE {_HERE} AND choice <> 'gold' GROUP BY turn_id
+    )
+    SELECT alias, version, coalesce(language, ''), coalesce(topic, ''), grades.accuracy, grades.fluency,
+        coalesce(first.probability, 1), coalesce(first.drawn, -1), coalesce(first.ms, 0), {_ms_sql("turn_id")}
+    FROM decided JOIN turns USING (turn_id) LEFT JOIN facet USING (turn_id) LEFT JOIN item USING (turn_id)
+    WHERE {_HERE}
 """
 FIRST_DRAFT = "least(turn_id, other_turn_id)"
 """The draft that says when a pair was made."""

@@ -57,7 +57,8 @@ class Measuring:
                 self._waited_for -= 1
         if self._cube.as_of is None:
             raise MeasuresNotReady(
-                f"The turns are being counted: {len(self._cube.weeks)} weeks are done.", "Ask again in some seconds."
+                f"The turns are being counted: {len(self._cube.counts.weeks)} weeks are done.",
+                "Ask again in some seconds.",
             )
         return self._cube
 

@@ -57,7 +57,7 @@ async def measures_page(request: PageRequest, by: Sequence[Dimension], only: Fil
     choices = _choices(cube, language)
     if not only.alias and shown == "version" and len(choices["alias"]) > 1:
         only = msgspec.structs.replace(only, alias=choices["alias"][0][0])  # versions are numbered within an alias
-    rows = measured(cube.weeks, [shown], only)
+    rows = measured(cube.counts, [shown], only)
     asked = {"by": shown, **{name: value for name, value in _asked(only).items() if value}}
     values: dict[str, Any] = {
         "figures": [_figure(measure, rows, shown, language) for measure in MEASURES],
@@ -101,7 +101,7 @@ def _figure(measure: Measure, rows: Sequence[MeasureRow], by: Dimension, languag
 
 def _choices(cube: Cube, language: str) -> Mapping[str, list[tuple[str, str]]]:
     """What there is to filter by: values and their names."""
-    keys = [key for week in cube.weeks.values() for key in week.keys]
+    keys = [key for week in cube.counts.weeks.values() for key in week.keys]
     fields: tuple[Dimension, ...] = ("alias", "version", "language", "topic")
     values = {name: {getattr(key, name) for key in keys} - {""} for name in fields}
     return {
@@ -116,7 +116,7 @@ def _choices(cube: Cube, language: str) -> Mapping[str, list[tuple[str, str]]]:
 def _periods(cube: Cube, language: str, only: Filter) -> list[tuple[str, str, bool]]:
     """Value, name and whether it is chosen, of the periods to choose from."""
     t = in_language(language)
-    newest = max(cube.weeks, default=0)
+    newest = max(cube.counts.weeks, default=0)
     since = [
         (monday(newest - weeks + 1).isoformat(), t(f"Last {weeks} weeks", f"最近 {weeks} 周")) for weeks in PERIODS
     ]

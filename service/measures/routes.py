@@ -69,7 +69,7 @@ async def read_measures(
         return await measures_page(request, dimensions, only)
     cube = await parts_of(request).measures.cube()
     assert cube.as_of is not None
-    rows = measured(cube.weeks, dimensions, only)
+    rows = measured(cube.counts, dimensions, only)
     found = Measures(as_of=cube.as_of, by=dimensions, confidence=CONFIDENCE, rows=rows)
     return Response(found, headers=VARY, media_type=JSON)
 
@@ -87,7 +87,7 @@ async def read_measures_csv(
 ) -> Response[str]:
     """As `GET /measures`, a row a group: CSV in UTF-8, with a line of names."""
     only = filter_of(alias, version, topic, language, since, until)
-    rows = measured((await parts_of(request).measures.cube()).weeks, dimensions_of(by), only)
+    rows = measured((await parts_of(request).measures.cube()).counts, dimensions_of(by), only)
     headers = {"content-disposition": 'attachment; filename="measures.csv"', "cache-control": "no-store"}
     return Response(csv_of(rows), headers=headers, media_type=CSV)
 

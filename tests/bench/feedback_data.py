@@ -80,6 +80,8 @@ def _prepare(con: duckdb.DuckDBPyConnection, size: Size) -> None:
     run(f"""CREATE TEMP MACRO version_of(i) AS '1.' || least(12,
         CAST(floor(i * 12.0 / {size.turns}) AS INTEGER) + CASE WHEN pick(i, 1, 10) = 0 THEN 1 ELSE 0 END) || '.0'""")
     run("CREATE TEMP MACRO skill_of(i) AS 45 + 3 * CAST(string_split(version_of(i), '.')[2] AS INTEGER)")
+    # Items are chosen once a day.
+    run(f"CREATE TEMP MACRO round_after(t) AS (at_ms(t, {size.turns}) // 86_400_000 + 1) * 86_400_000")
     run("CREATE TEMP MACRO even(i) AS pick(i, 2, 2) = 0")
     for name, count in msgspec.structs.asdict(size).items():
         run(f"CREATE TEMP MACRO how_many_{name}() AS {count}")
@@ -90,8 +92,9 @@ TURNS = """
         subject, prompt_tokens, reply_tokens, first_token_ms, total_ms, uncertainty, options, filter_hits, attachments,
         messages, reply)
     SELECT turn_id_of(i), 'conversation-' || md5((i // 3)::VARCHAR), moment(at_ms(i, how_many_turns())), 'assistant',
-        version_of(i), 'assistant:' || version_of(i), 'openai', CASE WHEN pick(i, 3, 50) = 0 THEN 'cut' ELSE 'whole' END,
-        'stop', 'user-' || pick(i, 4, 2000), 40 + pick(i, 5, 60), 30 + pick(i, 6, 200), 80 + pick(i, 7, 300),
+        version_of(i), 'assistant:' || version_of(i), 'openai',
+        CASE WHEN pick(i, 3, 50) = 0 THEN 'cut' ELSE 'whole' END, 'stop',
+        'user-' || pick(i, 4, 2000), 40 + pick(i, 5, 60), 30 + pick(i, 6, 200), 80 + pick(i, 7, 300),
         900 + pick(i, 8, 4000), CASE WHEN pick(i, 9, 10) = 0 THEN pick(i, 10, 3000) / 1000.0 END, '{}', '[]', '[]',
         '[{"role":"user","content":"' || s[1 + 2 * pick(i, 11, 2000) + e] || s[1 + 2 * pick(i, 12, 2000) + e] || '"}]',
         s[1 + 2 * pick(i, 13, 2000) + e] || s[1 + 2 * pick(i, 14, 2000) + e] || s[1 + 2 * pick(i, 15, 2000) + e]
@@ -134,10 +137,11 @@ PREFERENCES = """
     ORDER BY ms
 """
 QUEUE = """
-    (SELECT i, t, at_ms(t, how_many_turns()) + 3_600_000 AS ms,
-        ['random', 'random', 'random', 'disputed', 'low-rated', 'challenger', 'uncertain'][1 + pick(i, 61, 7)] AS choice,
+    (SELECT i, t, round_after(t) AS ms,
+        ['random', 'random', 'random', 'disputed', 'low-rated', 'challenger', 'uncertain'][1 + pick(i, 61, 7)]
+            AS choice,
         i < how_many_items() - how_many_open_items() AS closed, pick(i, 62, 10) = 0 AS review,
-        an_id('item', at_ms(t, how_many_turns()) + 3_600_000, i) AS item_id
+        an_id('item', round_after(t), i) AS item_id
      FROM (SELECT range AS i, range * (how_many_turns() // how_many_items()) AS t FROM range(how_many_items())))
 """
 ITEMS = f"""
@@ -158,7 +162,7 @@ ANNOTATIONS = f"""
 """
 REVIEWS = f"""
     INSERT INTO reviews (review_id, turn_id, item_id, created_at, person, decision, annotation_id, reason)
-    SELECT an_id('review', ms + 120_000, i), turn_id_of(t), item_id, moment(ms + 120_000), 'reviewer-' || pick(i, 81, 5),
-        'accept', an_id('annotation', ms + 60_000, i), ''
+    SELECT an_id('review', ms + 120_000, i), turn_id_of(t), item_id, moment(ms + 120_000),
+        'reviewer-' || pick(i, 81, 5), 'accept', an_id('annotation', ms + 60_000, i), ''
     FROM {QUEUE} WHERE closed AND review ORDER BY ms
 """
