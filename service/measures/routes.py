@@ -19,7 +19,7 @@ from feedback.measures.intervals import CONFIDENCE
 from service.errors import to_response
 from service.measures.page import measures_page
 from service.pages.render import PageRequest, trouble
-from service.parts import parts_of
+from service.parts import AnyRequest, parts_of
 
 CSV = "text/csv; charset=utf-8"
 JSON = "application/json"
@@ -76,7 +76,7 @@ async def read_measures(
 
 @get("/measures.csv", summary="The measures as a table", allow="operator", scope="read")
 async def read_measures_csv(
-    request: PageRequest,
+    request: AnyRequest,
     by: FromQuery[str] = "version",
     alias: FromQuery[str] = "",
     version: FromQuery[str] = "",
