@@ -21,7 +21,7 @@ from service.measures.page import measures_page
 from service.pages.render import PageRequest, trouble
 from service.parts import AnyRequest, parts_of
 
-CSV = "text/csv; charset=utf-8"
+CSV = "text/csv"
 JSON = "application/json"
 VARY = {"vary": "Accept", "cache-control": "no-store"}
 

@@ -142,6 +142,7 @@ def to_page(request: PageRequest, path: str, cookies: list[Cookie] | None = None
 
 def trouble(request: PageRequest, error: Exception) -> Response[Any]:
     """What a page says of an error; who is not signed in is led to the sign-in page and back."""
+    request = HTMXRequest(request.scope, request.receive)  # Litestar hands its own plain one to who handles errors
     failure = failure_of(error)
     if failure.code == "internal":
         log_unforeseen(error)

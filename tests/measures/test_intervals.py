@@ -1,4 +1,4 @@
-"""Intervals agree with published figures, hold the truth as often as they promise, and don't depend on how sums are cut."""
+"""Intervals agree with published figures, and hold the truth as often as they promise."""
 
 import random
 
