@@ -29,6 +29,7 @@ from service.keys.guard import Guard
 from service.keys.hosts import keys_required
 from service.keys.opening import opened_door
 from service.labelling import routes as labelling_routes
+from service.labelling.desk import Desk
 from service.measures import routes as measures_routes
 from service.measures.keeping import measuring
 from service.meters import Meters
@@ -181,7 +182,13 @@ async def _parts(
             Upstream(gateway) as upstream,
             words.watching(gateway.words_reload_s),
             opened_door(gateway, store, store_settings.data_dir) as door,
-            housekeeping(store, eraser := Eraser(store, data_dir, door.ring), data_dir, store_settings.retention_days),
+            Desk.opened(store, words, data_dir, labelling) as desk,
+            housekeeping(
+                store,
+                eraser := Eraser(store, data_dir, door.ring, desk.hears_of_erasures()),
+                data_dir,
+                store_settings.retention_days,
+            ),
             measuring(store) as measures,
         ):
             yield Parts(
@@ -198,6 +205,7 @@ async def _parts(
                 replays=Replays(store),
                 exposition=Exposition(meters, store, words, upstream),
                 door=door,
+                desk=desk,
                 eraser=eraser,
                 measures=measures,
                 freezing=asyncio.Lock(),

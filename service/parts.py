@@ -17,6 +17,7 @@ from service.exposition import Exposition
 from service.idempotency import Replays
 from service.keys.guard import Door
 from service.keys.limits import Limits
+from service.labelling.desk import Desk
 from service.measures.keeping import Measuring
 from service.meters import Meters
 from service.privacy.erasing import Eraser
@@ -47,6 +48,8 @@ class Parts:
     """Keys, sessions and limits."""
     contexts: Contexts = dataclasses.field(default_factory=Contexts)
     """Histories in tokens that were given out."""
+    desk: Desk
+    """Where annotators, reviewers and experts get their work, and leave it."""
     eraser: Eraser
     """Removes what a person, or the operator, wants gone."""
     measures: Measuring

@@ -50,6 +50,8 @@ class Board:
         self._met: dict[str, set[str]] = {}
         """Person → open items that they had to do with: all others are theirs to take."""
         self._gold: set[str] = set()
+        self._let_go: dict[str, set[str]] = {}
+        """Person → items that they gave back: they are given others first."""
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -139,14 +141,23 @@ class Board:
         and would like to go on with."""
         again = (one for one in first if self.stage(one) is not None and DESKS[self._standings[one].stage] == desk)
         languages, topics = (profile.languages, profile.topics) if profile is not None else ([], [])
+        let_go, last = self._let_go.get(person, set()), None
         for item_id in chain(again, self._lanes.ids(person, desk, filters, languages, topics)):
-            case = self._cases[item_id]
-            if filters.choice not in ("", case.item.choice) and self._standings[item_id].stage != "return":
+            case, stage = self._cases[item_id], self._standings[item_id].stage
+            if filters.choice not in ("", case.item.choice) and stage != "return":
                 continue
             if self.free(person, item_id):
-                gold = desk == "annotate" and self._standings[item_id].stage == "annotate" and item_id not in first
+                if item_id in let_go:
+                    last = last or case
+                    continue
+                gold = stage == "annotate" and item_id not in first
                 return (self._pick_gold(person, filters, languages, topics) if gold else None) or case
-        return None
+        return last
+
+    def let_go(self, person: str, item_id: str) -> None:
+        """They gave it back: somebody else may have it."""
+        self.leases.drop(item_id, person)
+        self._let_go.setdefault(person, set()).add(item_id)
 
     def waiting(self, person: str = "", profile: Profile | None = None) -> Waiting:
         """How many wait at each desk; for a person, those that they could be given."""
@@ -171,6 +182,8 @@ class Board:
             for person in list(self._met) if item_id in self._gold else case.people:
                 self._met[person].discard(item_id)
             self._gold.discard(item_id)
+            for given_back in self._let_go.values():
+                given_back.discard(item_id)
             self.leases.drop_item(item_id)
 
     def forget_turns(self, turn_ids: Iterable[str]) -> None:

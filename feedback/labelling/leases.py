@@ -65,6 +65,10 @@ class Leases:
         held = self._of_items.get(item_id, {}).get(person)
         return held if held is not None and held.live(at) else None
 
+    def had(self, person: str, item_id: str) -> Held | None:
+        """The same, also where it has run out since and nobody else has taken the item."""
+        return self._of_items.get(item_id, {}).get(person)
+
     def at_desk(self, person: str, desk: Desk, at: dt.datetime) -> Held | None:
         """What this person has before them there."""
         own = self._of_people.get(person, {}).values()

@@ -24,6 +24,7 @@ from feedback.keyed import KEPT
 from feedback.mint import now
 from feedback.store.database import Store
 from feedback.store.removal import Doomed, Whose
+from service.labelling.drafts import clear_drafts
 from service.privacy.erasing import Eraser
 from service.privacy.logged import blank_logs
 from service.privacy.versions import mark_versions
@@ -55,6 +56,7 @@ def expire(store: Store, eraser: Eraser, data_dir: Path, days: int) -> int:
 
         gone = eraser.remove(Whose(before=now() - dt.timedelta(days=days)), note)
         eraser.sweep_attachments()
+        clear_drafts(data_dir, {one.turn_id for one in gone})
         blank_logs(data_dir / "logs", {one.turn_id for one in gone})
         if due.exists():  # since now, or since a time when the process died on the way
             if store.compact():
