@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response
-from markupsafe import Markup
 
 from feedback.measures.cube import Cube
 from feedback.measures.groups import MEASURES, SCALES, Dimension, Filter, Measure, MeasureRow, measured, version_key
@@ -36,8 +35,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     meaning: str
-    chart: Markup
-    """Empty where nobody has said anything yet."""
+    chart: str
+    """Drawn by `chart`, and safe; empty where nobody has said anything yet."""
     rows: list[tuple[str, Estimate | None]]
     left_out: int
     """Groups that are in the table only."""
@@ -91,7 +90,7 @@ def _figure(measure: Measure, rows: Sequence[MeasureRow], by: Dimension, languag
     return Figure(
         name=NAMES[measure][at],
         meaning=MEANING[VERSIONLESS if measure == "preference" and by != "version" else measure][at],
-        chart=Markup(chart),
+        chart=chart,
         rows=[(point.label, point.estimate) for point in (reversed(points) if by in NEWEST_FIRST else points)],
         left_out=0 if by == "week" else len(known) - len(drawn),
         say=say,

@@ -33,7 +33,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     turns: int = 1_000_000
     ratings: int = 3_000_000
     items: int = 100_000
-    """Of the queue; all but `open_items` are annotated."""
+    """Of the queue; all but `open_items` are annotated, and of a hundred one waits for a reviewer, one for an expert."""
     open_items: int = 2_000
     preferences: int = 50_000
 
@@ -163,6 +163,7 @@ ANNOTATIONS = f"""
 REVIEWS = f"""
     INSERT INTO reviews (review_id, turn_id, item_id, created_at, person, decision, annotation_id, reason)
     SELECT an_id('review', ms + 120_000, i), turn_id_of(t), item_id, moment(ms + 120_000),
-        'reviewer-' || pick(i, 81, 5), 'accept', an_id('annotation', ms + 60_000, i), ''
-    FROM {QUEUE} WHERE closed AND review ORDER BY ms
+        'reviewer-' || pick(i, 81, 5), CASE WHEN pick(i, 82, 10) = 1 THEN 'escalate' ELSE 'accept' END,
+        an_id('annotation', ms + 60_000, i), ''
+    FROM {QUEUE} WHERE closed AND review AND pick(i, 82, 10) > 0 ORDER BY ms
 """
