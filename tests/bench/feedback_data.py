@@ -33,7 +33,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     turns: int = 1_000_000
     ratings: int = 3_000_000
     items: int = 100_000
-    """Of the queue; all but `open_items` are annotated, and of a hundred one waits for a reviewer, one for an expert."""
+    """Of the queue; all but `open_items` are annotated. Of a hundred one waits for a reviewer, one for an expert."""
     open_items: int = 2_000
     preferences: int = 50_000
 
