@@ -50,8 +50,10 @@ def load_board(store: Store, rules: LabellingSettings) -> Board:
     with store.reader() as cursor:
         for case in _cases(cursor, OPEN):
             board.put(case)
-        for item in _rows(cursor, ITEMS, GOLD):
-            board.put(Case(item=item), met=_met(cursor, item.item_id))
+        gold = _rows(cursor, ITEMS, GOLD)
+        met = _met(cursor, [item.item_id for item in gold]) if gold else {}
+        for item in gold:
+            board.put(Case(item=item), met=met.get(item.item_id, ()))
         since = (now() - LEASES_SINCE).replace(tzinfo=None)
         leases = _rows(cursor, LEASES, "WHERE created_at >= ? ORDER BY created_at, lease_id", [since])
     _hold(board, leases)
@@ -92,10 +94,15 @@ def _rows(cursor: duckdb.DuckDBPyConnection, table: Table[Kind], rest: str, valu
     return [table.item(row) for row in cursor.execute(f"{table.select} {rest}", list(values)).fetchall()]
 
 
-def _met(cursor: duckdb.DuckDBPyConnection, item_id: str) -> list[str]:
-    """Who has annotated or skipped an item of gold."""
-    query = "SELECT annotator FROM annotations WHERE item_id = $1 UNION SELECT person FROM skips WHERE item_id = $1"
-    return [person for (person,) in cursor.execute(query, [item_id]).fetchall()]
+def _met(cursor: duckdb.DuckDBPyConnection, item_ids: list[str]) -> dict[str, list[str]]:
+    """Who has annotated or skipped each of these."""
+    asked = "item_id IN (SELECT unnest($1::VARCHAR[]))"
+    query = f"""
+        SELECT item_id, list(DISTINCT person) FROM (
+            SELECT item_id, annotator AS person FROM annotations WHERE {asked}
+            UNION ALL SELECT item_id, person FROM skips WHERE {asked}) GROUP BY item_id
+    """
+    return dict(cursor.execute(query, [item_ids]).fetchall())
 
 
 def _hold(board: Board, leases: Sequence[Lease]) -> None:
