@@ -15,6 +15,7 @@ from feedback.labelling.records import Profile
 from feedback.mint import new_id, now
 from feedback.store.tables import PROFILES
 from tests.fakes.gateway import RunningGateway
+from tests.fakes.keys import bearer, make_key, operator_of
 from tests.fakes.ollama import FakeOllama
 from tests.fakes.rows import a_turn
 
@@ -226,6 +227,27 @@ def test_a_name_is_needed_and_unknown_items_are_unknown(gateway: RunningGateway)
     li = Worker(gateway.url, "li")
     for answer in (li.get("/queue/nothing"), li.get("/queue/nothing/draft"), li.send("release", "nothing")):
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown-item")
+
+
+def test_with_keys_the_subject_works_and_a_desk_is_for_its_role(fake: FakeOllama, tmp_path: Path) -> None:
+    with RunningGateway(tmp_path, fake.url, keys="required") as gateway:
+        operator = operator_of(tmp_path)
+        turn = a_turn()
+        gateway.store.add_turn(turn).result(10)
+        asked = httpx.post(f"{gateway.url}/queue", json={"turn_ids": [turn.turn_id]}, headers=operator)
+        assert asked.status_code == 201, asked.text
+        li = bearer(make_key(gateway.url, operator, role="annotator", subject="李")["token"])
+        nobody = bearer(make_key(gateway.url, operator, role="annotator")["token"])
+
+        def ask_next(headers: dict[str, str], desk: str = "annotate") -> httpx.Response:
+            return httpx.post(f"{gateway.url}/queue/next", json={"desk": desk}, headers=headers)
+
+        assert ask_next(nobody | {"x-person": "li"}).json()["error"]["code"] == "no-person"
+        assert ask_next(li, "review").status_code == 403
+        item_id = ask_next(li | {"x-person": "mei"}).json()["task"]["item"]["item_id"]
+        made = httpx.post(f"{gateway.url}/queue/{item_id}/annotation", json=GOOD, headers=li)
+        assert (made.status_code, made.json()["annotator"]) == (201, "李")
+        assert httpx.get(f"{gateway.url}/queue/items", headers=li).status_code == 403
 
 
 def run_out(gateway: RunningGateway, item_id: str) -> None:
