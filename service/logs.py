@@ -20,6 +20,8 @@ from service.calls import current_request_id
 
 STDERR = 2
 """Its file descriptor."""
+LINE_ENDS = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
+"""JSON leaves them as they are, and some readers take them for the end of a line."""
 
 
 class JsonLines(logging.Formatter):
@@ -39,7 +41,7 @@ class JsonLines(logging.Formatter):
             line["type"] = record.exc_info[0].__qualname__
             frames = traceback.extract_tb(record.exc_info[2])[-8:]
             line["places"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-        return msgspec.json.encode(line).decode()
+        return msgspec.json.encode(line).decode().translate(LINE_ENDS)
 
 
 class Stderr(logging.Handler):

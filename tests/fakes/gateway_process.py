@@ -41,7 +41,7 @@ class GatewayProcess:
         """SIGTERM; its exit code and its log."""
         self.process.terminate()
         self.process.communicate(timeout=wait_s)
-        return self.process.returncode, self._logged().splitlines()
+        return self.process.returncode, self._logged().split("\n")[:-1]
 
     def _logged(self) -> str:
         self._log.seek(0)
