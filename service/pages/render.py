@@ -25,13 +25,14 @@ import jinja2
 import msgspec
 from litestar import Response
 from litestar.datastructures import Cookie
+from litestar.exceptions import HTTPException
 from litestar.plugins.htmx import HTMXRequest
 from litestar.response import Redirect
 
 from service.callers import SCOPE_KEY, Allow, Caller, caller_of
 from service.errors import failure_of, log_unforeseen
 from service.pages.changes import changes
-from service.pages.labels import LABELS, name_of
+from service.pages.labels import LABELS, name_of, sentence_of
 from service.pages.routes import HEADERS, page_language
 
 PageRequest = HTMXRequest
@@ -150,15 +151,16 @@ def trouble(request: PageRequest, error: Exception) -> Response[Any]:
         asked = urlsplit(request.headers.get("hx-current-url", "")).path if request.htmx else request.url.path
         return to_page(request, f"/login?next={quote(asked or '/')}")
     request.scope.setdefault(SCOPE_KEY, Caller())  # type: ignore[misc]
+    sentence = sentence_of(language_of(request), failure)
     if request.htmx:
-        return part(request, "trouble_part.html", status=failure.status, failure=failure)
-    return page(request, "trouble.html", status=failure.status, failure=failure)
+        return part(request, "trouble_part.html", status=failure.status, sentence=sentence)
+    return page(request, "trouble.html", status=failure.status, sentence=sentence)
 
 
 PAGE: dict[str, Any] = {
     "include_in_schema": False,
     "request_class": HTMXRequest,
-    "exception_handlers": {Exception: trouble},
+    "exception_handlers": {Exception: trouble, HTTPException: trouble},
 }
 """What every page's handler carries beside its own `summary` and `allow`."""
 
