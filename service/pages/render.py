@@ -31,6 +31,7 @@ from litestar.response import Redirect
 
 from service.callers import SCOPE_KEY, Allow, Caller, caller_of
 from service.errors import failure_of, log_unforeseen
+from service.keys.guard import shown_token
 from service.pages.changes import changes
 from service.pages.labels import LABELS, name_of, sentence_of
 from service.pages.routes import HEADERS, page_language
@@ -147,7 +148,7 @@ def trouble(request: PageRequest, error: Exception) -> Response[Any]:
     failure = failure_of(error)
     if failure.code == "internal":
         log_unforeseen(error)
-    if failure.status == 401:
+    if failure.status == 401 and not shown_token(dict(request.scope["headers"])):
         asked = urlsplit(request.headers.get("hx-current-url", "")).path if request.htmx else request.url.path
         return to_page(request, f"/login?next={quote(asked or '/')}")
     request.scope.setdefault(SCOPE_KEY, Caller())  # type: ignore[misc]
