@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import jinja2
 import msgspec
@@ -76,6 +76,7 @@ def page(request: PageRequest, template: str, *, here: str = "", status: int = 2
         **values,
         "here": here,
         "person": values.get("person") or shown_person(request),
+        "other_language": _in_the_other(request),
         "rooms": [room for room in ROOMS if caller.may(room.allow)],
     }
     return part(request, template, status=status, **shown)
@@ -164,6 +165,12 @@ PAGE: dict[str, Any] = {
     "exception_handlers": {Exception: trouble, HTTPException: trouble},
 }
 """What every page's handler carries beside its own `summary` and `allow`."""
+
+
+def _in_the_other(request: PageRequest) -> str:
+    """The query by which this page, as it stands, is shown in the other language."""
+    asked = {name: value for name, value in request.query_params.items() if name != "lang"}
+    return "?" + urlencode({**asked, "lang": "en" if language_of(request) == "zh" else "zh"})
 
 
 def _local(shift: dt.timedelta, at: dt.datetime, form: str = "%m-%d %H:%M") -> str:
