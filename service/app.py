@@ -30,6 +30,7 @@ from service.keys.hosts import keys_required
 from service.keys.opening import opened_door
 from service.labelling import routes as labelling_routes
 from service.labelling.desk import Desk
+from service.labelling.filling import filling
 from service.measures import routes as measures_routes
 from service.measures.keeping import measuring
 from service.meters import Meters
@@ -183,6 +184,7 @@ async def _parts(
             words.watching(gateway.words_reload_s),
             opened_door(gateway, store, store_settings.data_dir) as door,
             Desk.opened(store, words, data_dir, labelling) as desk,
+            filling(store, labelling, desk.board, data_dir),
             housekeeping(
                 store,
                 eraser := Eraser(store, data_dir, door.ring, desk.hears_of_erasures()),

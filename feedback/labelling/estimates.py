@@ -56,12 +56,16 @@ def latest_settled(moment: dt.datetime) -> str:
 
 
 def weights_of(items: Sequence[Item]) -> dict[str, float]:
-    """The weight of each item's turn, by item id, from all items of a store: give none of them less.
+    """The weight of each turn that became an item, by turn id, from all items of a store: give none of them less.
 
-    Gold has none: its turn has a weight by the item that it was first.
+    A turn may be several items, as gold, or asked for again: the first one counts.
     """
     rounds = sorted({_ms(item.created_at) for item in items if _by_lot(item)})
-    return {item.item_id: _weight(item, rounds) for item in items if item.choice != "gold"}
+    first: dict[str, Item] = {}
+    for item in sorted(items, key=lambda one: (one.created_at, one.item_id)):
+        if item.choice != "gold":
+            first.setdefault(item.turn_id, item)
+    return {turn_id: _weight(item, rounds) for turn_id, item in first.items()}
 
 
 def mean_of(values: Iterable[tuple[float, float]]) -> Estimate | None:
@@ -116,8 +120,8 @@ def _weight(item: Item, rounds: Sequence[int]) -> float:
     first = bisect_left(rounds, turn_ms(item.turn_id) + SETTLED_MS)
     own = bisect_left(rounds, _ms(item.created_at), lo=min(first, len(rounds)))
     possible = len(rounds) - first
-    if possible <= 0:
-        return 1.0  # asked for before any round could draw it: it stands for itself
+    if possible <= 0 or not item.version:
+        return 1.0  # asked for, and in no round's frame: it stands for itself
     if not _by_lot(item):
         return (len(rounds) - own) / possible
     return (1 / item.probability + len(rounds) - own - 1) / possible

@@ -24,6 +24,7 @@ import duckdb
 
 from feedback.annotations import Annotation
 from feedback.errors import Conflict, RatchetError, StoreUnavailable
+from feedback.facets import Facets
 from feedback.keyed import KeyedAnswer
 from feedback.keys import KeyCreated, KeyRevoked
 from feedback.mint import now
@@ -32,6 +33,7 @@ from feedback.settings import StoreSettings
 from feedback.store.admission import unknown_turn
 from feedback.store.backup import copy_database
 from feedback.store.connection import Connection
+from feedback.store.facet_rows import add_facets
 from feedback.store.migrations import MIGRATIONS, Migration, migrate
 from feedback.store.removal import (
     Doomed,
@@ -235,6 +237,11 @@ class Store:
     def remove_verdicts(self, subject: str) -> Removed:
         """Take out every rating and annotation that a person gave, as `remove_turns`."""
         return self._writer.act(lambda connection: remove_verdicts(connection, subject)).result()
+
+    def add_facets(self, facets: Sequence[Facets]) -> int:
+        """Keep what turns are about, those that are still stored and have none yet; gives how many. As `remove_turns`:
+        a few hundred at a time."""
+        return self._writer.act(lambda connection: add_facets(connection, facets)).result()
 
     def keys_of(self, subject: str) -> list[str]:
         """Ids of a person's API keys, also of those that hold no longer."""

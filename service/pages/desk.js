@@ -6,7 +6,7 @@ import { listen } from "./keys.js";
 const PAUSE_MS = 2000; // after the last change, until it is saved
 const $ = (id) => document.getElementById(id);
 const form = () => $("work");
-let timer = 0, dirty = false, diffing = 0;
+let timer = 0, dirty = false, diffing = 0, busy = false;
 
 const cookie = (name) => document.cookie.split("; ").find((one) => one.startsWith(name + "="))?.slice(name.length + 1) ?? "";
 const number = (text) => (text ? Number(text) : null);
@@ -28,8 +28,9 @@ function tell(text, failed = false) {
 
 async function save(leaving = false) {
   clearTimeout(timer);
-  if (!dirty || !form()) return;
+  if (!dirty || !form() || (busy && !leaving)) return; // one at a time, so that the latest lands last
   dirty = false;
+  busy = true;
   const { item, saved, unsaved } = form().dataset;
   try {
     const answer = await fetch(`/queue/${item}/draft`, {
@@ -43,6 +44,9 @@ async function save(leaving = false) {
   } catch {
     dirty = true;
     if (form()?.dataset.item === item) tell(unsaved, true);
+  } finally {
+    busy = false;
+    if (dirty && !$("saved")?.classList.contains("failed")) timer = setTimeout(save, PAUSE_MS); // changed meanwhile
   }
 }
 

@@ -146,11 +146,11 @@ async def _do(request: PageRequest, person: str, item_id: str, form: forms.Form)
     if act == "skip":
         await desk.skip(person, item_id, forms.skip_in(form))
         return
-    task = await desk.task(person, item_id)
+    turn = await asyncio.to_thread(parts_of(request).store.turn, forms.text(form, "turn_id"))
     if act == "annotate":
-        await desk.annotate(person, item_id, forms.annotation_in(form, person, task.reply))
+        await desk.annotate(person, item_id, forms.annotation_in(form, person, turn.reply))
     else:
-        await desk.decide(person, item_id, forms.review_in(form, task.reply))
+        await desk.decide(person, item_id, forms.review_in(form, turn.reply))
 
 
 def _midnight(request: PageRequest) -> dt.datetime:

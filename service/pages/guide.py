@@ -49,15 +49,15 @@ async def guide_page(request: PageRequest, project: FromPath[str], version: From
 
 
 @get(
-    "/desks/images/{turn_id:str}/{number:int}", summary="An image of a turn", include_in_schema=False, allow="annotator"
+    "/desks/images/{turn_id:str}/{number:str}", summary="An image of a turn", include_in_schema=False, allow="annotator"
 )
-async def turn_image(request: AnyRequest, turn_id: FromPath[str], number: FromPath[int]) -> Response[bytes]:
+async def turn_image(request: AnyRequest, turn_id: FromPath[str], number: FromPath[str]) -> Response[bytes]:
     """The image of that number, from 1. Raises UnknownTurn, UnknownImage."""
     parts = parts_of(request)
     turn = await asyncio.to_thread(parts.store.turn, turn_id)
-    if not 1 <= number <= len(turn.attachments):
+    if number not in map(str, range(1, len(turn.attachments) + 1)):
         raise UnknownImage("This turn has no such image.", f"It has {len(turn.attachments)}.")
-    data = await asyncio.to_thread(_image, parts.data_dir / "attachments" / turn.attachments[number - 1])
+    data = await asyncio.to_thread(_image, parts.data_dir / "attachments" / turn.attachments[int(number) - 1])
     return Response(data, headers={**HEADERS, "cache-control": "private, max-age=600"}, media_type=_type(data))
 
 

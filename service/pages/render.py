@@ -19,19 +19,21 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import jinja2
 import msgspec
 from litestar import Response
 from litestar.datastructures import Cookie
+from litestar.exceptions import HTTPException
 from litestar.plugins.htmx import HTMXRequest
 from litestar.response import Redirect
 
 from service.callers import SCOPE_KEY, Allow, Caller, caller_of
 from service.errors import failure_of, log_unforeseen
+from service.keys.guard import shown_token
 from service.pages.changes import changes
-from service.pages.labels import LABELS, name_of
+from service.pages.labels import LABELS, name_of, sentence_of
 from service.pages.routes import HEADERS, page_language
 
 PageRequest = HTMXRequest
@@ -74,6 +76,7 @@ def page(request: PageRequest, template: str, *, here: str = "", status: int = 2
         **values,
         "here": here,
         "person": values.get("person") or shown_person(request),
+        "other_language": _in_the_other(request),
         "rooms": [room for room in ROOMS if caller.may(room.allow)],
     }
     return part(request, template, status=status, **shown)
@@ -146,21 +149,28 @@ def trouble(request: PageRequest, error: Exception) -> Response[Any]:
     failure = failure_of(error)
     if failure.code == "internal":
         log_unforeseen(error)
-    if failure.status == 401:
+    if failure.status == 401 and not shown_token(dict(request.scope["headers"])):
         asked = urlsplit(request.headers.get("hx-current-url", "")).path if request.htmx else request.url.path
         return to_page(request, f"/login?next={quote(asked or '/')}")
     request.scope.setdefault(SCOPE_KEY, Caller())  # type: ignore[misc]
+    sentence = sentence_of(language_of(request), failure)
     if request.htmx:
-        return part(request, "trouble_part.html", status=failure.status, failure=failure)
-    return page(request, "trouble.html", status=failure.status, failure=failure)
+        return part(request, "trouble_part.html", status=failure.status, sentence=sentence)
+    return page(request, "trouble.html", status=failure.status, sentence=sentence)
 
 
 PAGE: dict[str, Any] = {
     "include_in_schema": False,
     "request_class": HTMXRequest,
-    "exception_handlers": {Exception: trouble},
+    "exception_handlers": {Exception: trouble, HTTPException: trouble},
 }
 """What every page's handler carries beside its own `summary` and `allow`."""
+
+
+def _in_the_other(request: PageRequest) -> str:
+    """The query by which this page, as it stands, is shown in the other language."""
+    asked = {name: value for name, value in request.query_params.items() if name != "lang"}
+    return "?" + urlencode({**asked, "lang": "en" if language_of(request) == "zh" else "zh"})
 
 
 def _local(shift: dt.timedelta, at: dt.datetime, form: str = "%m-%d %H:%M") -> str:

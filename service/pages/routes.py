@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.resources
+import re
 
 from litestar import Response, get, route
 from litestar.params import FromPath
@@ -73,6 +74,11 @@ def chat_files() -> frozenset[str]:
 def page_bytes(name: str) -> bytes:
     """A file of this package."""
     return importlib.resources.files("service.pages").joinpath(name).read_bytes()
+
+
+def own_path(said: str, otherwise: str) -> str:
+    """A path on this gateway that somebody asked to be led on to; `otherwise` where it is none."""
+    return said if re.fullmatch(r"/(?!/)[\w\-/?=&%.]*", said) else otherwise
 
 
 def page_language(accepted: str) -> str:

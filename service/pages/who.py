@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from litestar import Response, get, post
 
@@ -12,13 +10,14 @@ from feedback.errors import Conflict
 from service.labelling.people import NAME_LIMIT, NoPerson
 from service.pages.forms import form_of, text
 from service.pages.render import PAGE, PageRequest, page, person_cookie, shown_person, to_page
+from service.pages.routes import own_path
 from service.parts import parts_of
 
 
 @get("/who", summary="Who are you", allow="annotator", **PAGE)
 async def who_page(request: PageRequest) -> Response[Any]:
     """A form for a name; with keys there is nothing to ask."""
-    after = _path(request.query_params.get("next", ""))
+    after = own_path(request.query_params.get("next", ""), "/desks")
     if parts_of(request).door.required:
         return to_page(request, after)
     return page(request, "who.html", after=after, name=shown_person(request), limit=NAME_LIMIT)
@@ -33,10 +32,4 @@ async def say_who(request: PageRequest) -> Response[Any]:
     name = text(form, "name")
     if not name or len(name) > NAME_LIMIT or not name.isprintable():
         raise NoPerson("The name is none.", f"Write up to {NAME_LIMIT} characters that can be printed.")
-    return to_page(request, _path(text(form, "next")), [person_cookie(name)])
-
-
-def _path(said: str) -> str:
-    """Where to go on: a page of ours, whatever was asked for."""
-    parts = urlsplit(said) if re.fullmatch(r"/[\w\-/?=&%.]*", said) else None
-    return said if parts is not None and not parts.netloc and not said.startswith("//") else "/desks"
+    return to_page(request, own_path(text(form, "next"), "/desks"), [person_cookie(name)])

@@ -60,7 +60,7 @@ class World:
         """What is true, what the sample's plain mean says, what is estimated, and whether the interval holds it."""
         weights = weights_of(self.items)
         plain = fmean(self.good[one.turn_id] for one in self.items)
-        found = mean_of((float(self.good[one.turn_id]), weights[one.item_id]) for one in self.items)
+        found = mean_of((float(self.good[one.turn_id]), weights[one.turn_id]) for one in self.items)
         assert found is not None
         truth = fmean(self.good.values())
         return truth, plain, found.mean, found.low <= truth <= found.high
@@ -106,11 +106,12 @@ def test_a_turn_that_was_asked_for_stands_for_itself() -> None:
     drawn = item(turn_id(START, 1), START + 2 * hour, 0.5)
     later = item(turn_id(START, 2), START + 3 * hour, 0.25)
     gold = item(turn_id(START, 1), START + 4 * hour, 1.0, "gold")
-    weights = weights_of([asked, drawn, later, gold])
-    assert weights[asked.item_id] == 1.0
-    assert weights[drawn.item_id] == (1 / 0.5 + 1) / 2
-    assert weights[later.item_id] == 1 / 0.25 / 2
-    assert gold.item_id not in weights
+    again = item(turn_id(START, 2), START + 5 * hour, 1.0, "asked")
+    weights = weights_of([again, asked, drawn, later, gold])
+    assert weights[asked.turn_id] == 1.0
+    assert weights[drawn.turn_id] == (1 / 0.5 + 1) / 2
+    assert weights[later.turn_id] == 1 / 0.25 / 2
+    assert len(weights) == 3
 
 
 def test_a_round_counts_only_turns_that_had_settled() -> None:
@@ -118,7 +119,7 @@ def test_a_round_counts_only_turns_that_had_settled() -> None:
     assert turn_id(at - dt.timedelta(milliseconds=SETTLED_MS)) <= latest_settled(at)
     assert turn_id(at - dt.timedelta(milliseconds=SETTLED_MS - 1)) > latest_settled(at)
     early, late = item(turn_id(START), at, 0.5), item(turn_id(at), at + dt.timedelta(hours=1), 0.5)
-    assert weights_of([early, late])[late.item_id] == 2.0, "it had one round, not two"
+    assert weights_of([early, late])[late.turn_id] == 2.0, "it had one round, not two"
 
 
 def test_ids_tell_when_their_turn_began() -> None:
