@@ -75,6 +75,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Whether the log shows the text of each hit, and not only its rule and place."""
     drafts_share: float = 0.1
     """How often the chat page asks for two drafts and which is better, as a share of messages, 0 to 1."""
+    record_uncertainty: float = 0.0
+    """Share of recorded chats, 0 to 1, for which the upstream is asked how probable its tokens were, so that the
+    replies it was least sure of can be looked at first. Clients are not sent what they did not ask for."""
     unrecorded_aliases: list[str] = []
     """Names to chat with whose exchanges are never recorded: nothing of them is kept but counts."""
     webhook_secrets: list[str] = []

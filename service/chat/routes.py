@@ -24,6 +24,7 @@ from service.chat.memory import preloaded
 from service.chat.ollama import OllamaVoice
 from service.chat.openai_voice import CompletionVoice, OpenAIVoice
 from service.chat.replay import Telling, replayed
+from service.chat.uncertainty import wanted
 from service.idempotency import NO_KEY, Once, has_key
 from service.parts import AnyRequest, Parts, parts_of
 from service.recording import STORE_HEADER, recorded, refuses
@@ -161,7 +162,8 @@ def _exchange(request: AnyRequest, parts: Parts, asked: Asked) -> Exchange:
         target = drafts.target_of(target, asked.draft)
     kept = recorded(asked, caller, target.name, parts.gateway)
     keep_texts = kept and parts.gateway.words_log_text
-    exchange = Exchange(asked, target, parts.words.filter, keep_texts=keep_texts, recorded=kept)
+    measured = kept and wanted(parts.gateway.record_uncertainty)
+    exchange = Exchange(asked, target, parts.words.filter, keep_texts=keep_texts, recorded=kept, measured=measured)
     if not exchange.hits("in"):
         return exchange
     if kept:
