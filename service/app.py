@@ -43,6 +43,7 @@ from service.privacy import routes as privacy_routes
 from service.privacy.erasing import Eraser
 from service.privacy.retention import housekeeping
 from service.quality import routes as quality_routes
+from service.quality.watching import watched
 from service.settings import GatewaySettings
 from service.tracing import open_tracing
 from service.transfer import routes as transfer_routes
@@ -192,6 +193,7 @@ async def _parts(
                 store_settings.retention_days,
             ),
             measuring(store) as measures,
+            watched(store, quality) as watching,
         ):
             yield Parts(
                 gateway=gateway,
@@ -210,6 +212,7 @@ async def _parts(
                 desk=desk,
                 eraser=eraser,
                 measures=measures,
+                watching=watching,
                 freezing=asyncio.Lock(),
             )
     finally:

@@ -21,6 +21,7 @@ from service.labelling.desk import Desk
 from service.measures.keeping import Measuring
 from service.meters import Meters
 from service.privacy.erasing import Eraser
+from service.quality.watching import Watching
 from service.settings import GatewaySettings
 from service.upstream.client import Upstream
 from service.words.book import WordBook
@@ -37,6 +38,7 @@ class Parts:
     pool: PoolSettings
     labelling: LabellingSettings
     quality: QualitySettings
+    watching: Watching
     store: Store
     upstream: Upstream
     aliases: AliasBook

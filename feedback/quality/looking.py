@@ -1,0 +1,98 @@
+"""One look at everything that was said: who is to be believed, who moved, what is suspicious.
+
+Reads one state of the store and decides; whoever asked stores what was found. Heavy with millions of ratings, so for a
+thread of its own, and not for every request.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import duckdb
+import msgspec
+
+from feedback.quality.agreement import Agreement, agreement, agreement_of_each
+from feedback.quality.crowd import against_the_crowd, without
+from feedback.quality.drift import Drift, drift_of
+from feedback.quality.grades import LEVELS, Grades, Question, read_grades
+from feedback.quality.poisoning import bursts, near_identical, over_quota, read_comments
+from feedback.quality.quarantine import Book
+from feedback.quality.records import Quarantine
+from feedback.quality.trust import Trust, trust_in_annotators, trust_in_users
+from feedback.settings import QualitySettings
+
+if TYPE_CHECKING:
+    from feedback.quality.votes import Votes
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What one look found."""
+
+    at: dt.datetime
+    agreement: dict[Question, Agreement]
+    """Of trained people's blind grades."""
+    annotators: dict[Question, dict[str, Agreement]]
+    """The same for each annotator with the others."""
+    raters: list[Trust]
+    """Least trusted first."""
+    drifts: list[Drift]
+    fresh: list[Quarantine]
+    """Suspicions that are not in the store yet."""
+
+
+def look(cursor: duckdb.DuckDBPyConnection, rules: QualitySettings, now: dt.datetime) -> Look:
+    """Look at all of it. Raises duckdb.Error."""
+    from feedback.quality.votes import read_votes  # numpy
+
+    book, since = Book.read(cursor), now - dt.timedelta(days=rules.window_days)
+    forgiven = book.forgiven()
+    votes, grades = read_votes(cursor, since), read_grades(cursor)
+    findings = [
+        *bursts(cursor, rules, since, forgiven),
+        *over_quota(cursor, rules, since, forgiven),
+        *near_identical(read_comments(cursor, since), rules),
+    ]
+    caught = {one.target for one in findings if one.kind == "rater"}
+    left = without(votes, caught) if caught else votes  # a flood must not be what others are compared with
+    users = trust_in_users(left)
+    weights = {one.rater: one.weight for one in users}
+    findings += against_the_crowd(left, weights, rules, forgiven)
+    annotators = trust_in_annotators(grades)
+    return Look(
+        at=now,
+        agreement={question: agreement(grades.units(question), level) for question, level in LEVELS.items()},
+        annotators={question: agreement_of_each(grades.units(question), level) for question, level in LEVELS.items()},
+        raters=sorted([*users, *annotators], key=lambda one: (one.weight, one.trust, one.rater)),
+        drifts=[*_drifts_of_users(votes, rules), *_drifts_of_annotators(grades, rules)],
+        fresh=book.new(findings, now),
+    )
+
+
+def _drifts_of_annotators(grades: Grades, rules: QualitySettings) -> list[Drift]:
+    found = []
+    for name in grades.annotators:
+        own = grades.of(name)
+        series = {
+            "accuracy": [float(one.accuracy) for one in own],
+            "fluency": [float(one.fluency) for one in own],
+            "agreement": [float(one) for one in grades.agreed(name)],
+        }
+        for what, values in series.items():
+            one = drift_of(name, what, values, rules.drift_votes, trained=True)  # type: ignore[arg-type]
+            found += [one] if one is not None else []
+    return found
+
+
+def _drifts_of_users(votes: Votes, rules: QualitySettings) -> list[Drift]:
+    said: dict[int, list[float]] = defaultdict(list)
+    for rater, good in zip(votes.rater.tolist(), votes.good.tolist(), strict=True):
+        said[rater].append(float(good))
+    found: Sequence[Drift | None] = [
+        drift_of(votes.raters[rater], "good", values, rules.drift_votes, trained=False)
+        for rater, values in said.items()
+        if votes.raters[rater]
+    ]
+    return [one for one in found if one is not None]
