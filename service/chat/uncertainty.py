@@ -1,7 +1,7 @@
 """How unsure the model was of its reply: the mean negative log probability of its tokens, where these are told.
 
-The upstream tells them where the client asked for them, and for a share of the other chats where the settings want it; what the
-client did not ask for it is not sent.
+The upstream tells them where the client asked for them, and for a share of the other chats where the settings want it;
+what the client did not ask for it is not sent.
 """
 
 from __future__ import annotations
