@@ -197,11 +197,12 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "GET /gold": ours("Gold", Page[Gold], {"items": [GOLD], "next_cursor": None}),
     "DELETE /gold/{turn_id}": ours("Gold", Gold, {**GOLD, "retired": True}, errors=(404,)),
-    "GET /profiles/{person}": ours("Profiles", ProfileShown, PROFILE),
+    "GET /profiles/{person}": ours("Profiles", ProfileShown, PROFILE, errors=(404,)),
     "PUT /profiles/{person}": ours(
         "Profiles",
         ProfileShown,
         PROFILE,
         body=Body(shape=ProfileInput, example={"languages": ["zh"], "topics": ["code"]}),
+        errors=(404,),
     ),
 }

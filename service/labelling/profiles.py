@@ -10,7 +10,7 @@ from litestar import get, put
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 
-from feedback.errors import Forbidden, InvalidInput
+from feedback.errors import InvalidInput, NotFound
 from feedback.facets import Topics
 from feedback.labelling.records import Profile
 from feedback.mint import new_id, now
@@ -69,9 +69,9 @@ async def put_profile(request: AnyRequest, person: FromPath[str]) -> ProfileShow
 
 
 def _check_own(request: AnyRequest, person: str) -> None:
-    """Raise Forbidden unless it is the caller's own, or theirs to see as an operator."""
+    """Raise NotFound unless it is the caller's own, or theirs to see as an operator."""
     if person != name_of(request) and not caller_of(request).may("operator"):
-        raise Forbidden("This is somebody else's profile.", "Name yourself, or ask an operator.")
+        raise NotFound("There is no such profile of yours.", "Name yourself as your key does, or ask an operator.")
 
 
 def _check(given: ProfileInput, person: str, known: list[str]) -> None:
