@@ -142,7 +142,9 @@ def _annotates_with_a_correction(desk: Desk, gateway: RunningGateway) -> None:
     box.send_keys(REPLY.replace("324", "330"))
     desk.wait(lambda: [node.text for node in desk.all("#changed del, #changed ins")] == ["324", "330"])
     desk.wait(lambda: any(sign in desk.one("#saved").text for sign in ("Saved", "已保存")))
-    desk.wait(lambda: "330" in "".join(one.read_text("utf-8") for one in (gateway.data_dir / "drafts").glob("*.json")))
+    desk.wait(
+        lambda: "330 metres" in "".join(one.read_text("utf-8") for one in (gateway.data_dir / "drafts").glob("*.json"))
+    )
     desk.browser.refresh()
     assert desk.one("[name=accuracy]:checked").get_attribute("value") == "2"
     assert "330" in desk.one("#corrected").get_attribute("value")
