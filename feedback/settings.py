@@ -72,7 +72,7 @@ class LabellingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     gold_share: float = 0.05
     """Share of an annotator's items that are gold, 0 to 1, while there is gold that they have not seen."""
     open_items: int = 500
-    """How many items are kept waiting for a first annotation; more are chosen when fewer wait."""
+    """How many items are kept waiting for a first annotation; made up to so many again when fewer than half wait."""
     random_share: float = 0.3
     """Share of chosen items that is drawn at random from all turns, 0 to 1. Keep it above 0: estimates need it."""
     topic_quota: float = 0.4

@@ -38,8 +38,9 @@ BATCH = 256
 """Turns whose facets are worked out and stored at a time."""
 REST_S = 0.05
 """Between two batches: the gateway's own work goes first."""
-LOW_WATER = 0.8
-"""New items are chosen when fewer than this share of `open_items` wait: a round looks at every turn there is."""
+LOW_WATER = 0.5
+"""New items are chosen when fewer than this share of `open_items` wait: a round looks at every turn there is, which for
+a million of them takes two cores some seconds in which a chat's own cost doubles."""
 BEHIND_MS = 3_600_000
 """How far behind the last turn that has its facets later looks begin: a long reply is stored behind newer ones."""
 PAUSE_TIMES = 20
