@@ -80,7 +80,7 @@ class LabellingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     version_quota: float = 0.6
     """The same of one version, within a topic."""
     topics: dict[str, list[str]] = {}
-    """Topics by name, each with its key words, for example `{harbour = ["ferry", "渡轮"]}`; empty: the built-in ones."""
+    """Topics by name, each with its key words, as in `{harbour = ["ferry", "渡轮"]}`; empty: the built-in ones."""
     skips_limit: int = 3
     """After so many people have skipped it an item is dropped."""
 
