@@ -197,6 +197,22 @@ def test_no_page_has_a_grave_accessibility_fault(gateway, browser, scheme, langu
     browser.get_log("browser")
 
 
+def test_an_expert_writes_the_next_version_of_a_guideline(gateway, browser):
+    desk = Desk(browser, gateway.url, "zh")
+    for version, text in ((1, "# 规则\n\n<b>看</b>清楚。"), (2, "# 新规则")):
+        desk.sit("Dee", "/guide/手册")
+        desk.click(".writing summary")
+        box = desk.one("#guide-text")
+        box.clear()
+        box.send_keys(text)
+        desk.click("#guide .firm")
+        holds = f"return document.querySelector('.about')?.textContent.includes('v{version}')"
+        desk.wait(lambda script=holds: browser.execute_script(script))
+    assert desk.one(".prose h1").text == "新规则" and len(desk.all(".versions li")) == 2
+    desk.sit("Dee", "/guide/手册?version=1")
+    assert "<b>看</b>清楚。" in desk.one(".prose").text  # no HTML but Markdown's own
+
+
 def test_a_desk_weighs_little_and_runs_nothing_inline(gateway):
     ask(gateway)
     page = httpx.get(gateway.url + "/annotate", headers={"cookie": "ratchet_person=Eve"})
