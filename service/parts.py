@@ -58,6 +58,8 @@ class Parts:
     """What people think of each version, in counts that are kept up."""
     importing: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
     """Held between looking whether something is stored and storing it: nobody else may add the same meanwhile."""
+    deciding: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
+    """Held while a guideline or gold is written: each version follows the one before it."""
     freezing: asyncio.Lock
     """One snapshot at a time: a freeze takes seconds of a core."""
 

@@ -38,8 +38,9 @@ BATCH = 256
 """Turns whose facets are worked out and stored at a time."""
 REST_S = 0.05
 """Between two batches: the gateway's own work goes first."""
-LOW_WATER = 0.8
-"""New items are chosen when fewer than this share of `open_items` wait: a round looks at every turn there is."""
+LOW_WATER = 0.5
+"""New items are chosen when fewer than this share of `open_items` wait: a round looks at every turn there is, which for
+a million of them takes two cores some seconds in which a chat's own cost doubles."""
 BEHIND_MS = 3_600_000
 """How far behind the last turn that has its facets later looks begin: a long reply is stored behind newer ones."""
 PAUSE_TIMES = 20
@@ -76,15 +77,18 @@ class Filling:
         fresh = await asyncio.to_thread(self._choose, self._rules.open_items - waiting)
         self._rest_until = clock() + PAUSE_TIMES * (clock() - began)
         fresh = [item for item in fresh if not self._board.of_turn(item.turn_id)]  # asked for meanwhile
-        stored: list[Item] = []
-        for item, future in [(item, self._store.add(ITEMS, item)) for item in fresh]:
-            with contextlib.suppress(UnknownTurn):  # erased meanwhile
-                await committed(future)
-                stored.append(item)
+        failures = await asyncio.gather(*(self._keep(item) for item in fresh), return_exceptions=True)
+        stored = [item for item, failure in zip(fresh, failures, strict=True) if failure is None]
         self._board.add(stored)
         if stored:
             log.info("items-chosen", extra={"fields": {"items": len(stored)}})
+        for failure in failures:
+            if failure is not None and not isinstance(failure, UnknownTurn):  # such a turn was erased meanwhile
+                raise failure
         return stored
+
+    async def _keep(self, item: Item) -> None:
+        await committed(self._store.add(ITEMS, item))
 
     def _without(self) -> list[str]:
         with self._store.reader() as cursor:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from feedback.annotations import Annotation
-from feedback.labelling.records import Review
+from feedback.labelling.records import Gold, Guideline, Review
 from feedback.labelling.task import Draft, ReviewInput, SkipInput, Task, Today
+from service.labelling.gold import GoldInput
+from service.labelling.guidelines import GuidelineInput
 from service.labelling.inputs import (
     Asked,
     AskInput,
@@ -19,6 +21,7 @@ from service.labelling.inputs import (
     Queue,
     Settled,
 )
+from service.labelling.profiles import ProfileInput, ProfileShown
 from service.openapi.examples import AT, TURN_ID
 from service.openapi.operation import Body, Operation, ours
 from service.paging import Page
@@ -48,6 +51,31 @@ TASK: dict[str, Any] = {
     "reply": "At 9:30.",
     "attachments": [],
     "draft": DRAFT,
+}
+GUIDELINE: dict[str, Any] = {
+    "guideline_id": "guideline-019937a1b2c3d4e5f60718293a4b5c6d",
+    "created_at": AT,
+    "project": "assistant",
+    "version": 2,
+    "author": "mei",
+    "text": "# Opening hours\n\nA reply without the hour is at most 2.",
+}
+GOLD: dict[str, Any] = {
+    "gold_id": "gold-019937a1b2c3d4e5f60718293a4b5c6d",
+    "turn_id": TURN_ID,
+    "item_id": ITEM_ID,
+    "created_at": AT,
+    "author": "mei",
+    "accuracy": 1,
+    "fluency": 3,
+    "note": "",
+    "retired": False,
+}
+PROFILE: dict[str, Any] = {
+    "person": "mei",
+    "languages": ["zh"],
+    "topics": ["code"],
+    "known_topics": ["code", "mathematics", "translation", "writing", "facts", "other"],
 }
 GRADES: dict[str, Any] = {"accuracy": 1, "fluency": 3, "corrected_reply": "At 7:40.", "accept": ["7:40"]}
 STORED: dict[str, Any] = {
@@ -148,4 +176,33 @@ OPERATIONS: dict[str, Operation] = {
         errors=(404, 409),
     ),
     "POST /queue/{item_id}/release": ours(TAG, Settled, {"item_id": ITEM_ID}, errors=(404, 409)),
+    "GET /guidelines/{project}": ours("Guidelines", Guideline, GUIDELINE, errors=(404,)),
+    "GET /guidelines/{project}/versions": ours(
+        "Guidelines", Page[Guideline], {"items": [GUIDELINE], "next_cursor": None}
+    ),
+    "PUT /guidelines/{project}": ours(
+        "Guidelines",
+        Guideline,
+        GUIDELINE,
+        body=Body(shape=GuidelineInput, example={"text": GUIDELINE["text"], "based_on": 1}),
+        errors=(409,),
+    ),
+    "POST /gold": ours(
+        "Gold",
+        Gold,
+        GOLD,
+        body=Body(shape=GoldInput, example={"turn_id": TURN_ID, "accuracy": 1, "fluency": 3}),
+        status=201,
+        errors=(404, 409),
+    ),
+    "GET /gold": ours("Gold", Page[Gold], {"items": [GOLD], "next_cursor": None}),
+    "DELETE /gold/{turn_id}": ours("Gold", Gold, {**GOLD, "retired": True}, errors=(404,)),
+    "GET /profiles/{person}": ours("Profiles", ProfileShown, PROFILE, errors=(404,)),
+    "PUT /profiles/{person}": ours(
+        "Profiles",
+        ProfileShown,
+        PROFILE,
+        body=Body(shape=ProfileInput, example={"languages": ["zh"], "topics": ["code"]}),
+        errors=(404,),
+    ),
 }

@@ -21,6 +21,7 @@ from feedback.labelling.records import Review, Stage
 from feedback.labelling.task import Desk, Draft, ReviewInput, SkipInput, Task, Today
 from feedback.mint import now
 from service.callers import Allow, caller_of
+from service.labelling import gold, guidelines, profiles
 from service.labelling.inputs import (
     Asked,
     AskInput,
@@ -158,4 +159,7 @@ ROUTES: list[ControllerRouterHandler] = [
     skip_item,
     decide_item,
     release_item,
+    *guidelines.ROUTES,
+    *gold.ROUTES,
+    *profiles.ROUTES,
 ]

@@ -10,7 +10,7 @@ form.addEventListener("submit", async (event) => {
   try {
     const answer = await fetch(`/guidelines/${encodeURIComponent(form.dataset.project)}`, {
       method: "PUT", headers: { "content-type": "application/json", "x-csrf-token": csrf },
-      body: JSON.stringify({ text: form.elements.text.value }),
+      body: JSON.stringify({ text: form.elements.text.value, based_on: Number(form.dataset.version) }),
     });
     if (answer.ok) { location.assign(location.pathname); return; }
     const body = await answer.json().catch(() => null);

@@ -142,7 +142,9 @@ def _annotates_with_a_correction(desk: Desk, gateway: RunningGateway) -> None:
     box.send_keys(REPLY.replace("324", "330"))
     desk.wait(lambda: [node.text for node in desk.all("#changed del, #changed ins")] == ["324", "330"])
     desk.wait(lambda: any(sign in desk.one("#saved").text for sign in ("Saved", "已保存")))
-    desk.wait(lambda: "330" in "".join(one.read_text("utf-8") for one in (gateway.data_dir / "drafts").glob("*.json")))
+    desk.wait(
+        lambda: "330 metres" in "".join(one.read_text("utf-8") for one in (gateway.data_dir / "drafts").glob("*.json"))
+    )
     desk.browser.refresh()
     assert desk.one("[name=accuracy]:checked").get_attribute("value") == "2"
     assert "330" in desk.one("#corrected").get_attribute("value")
@@ -193,6 +195,22 @@ def test_no_page_has_a_grave_accessibility_fault(gateway, browser, scheme, langu
     for path in PAGES:
         desk.sit(f"Ada-{scheme}-{language}", path)
     browser.get_log("browser")
+
+
+def test_an_expert_writes_the_next_version_of_a_guideline(gateway, browser):
+    desk = Desk(browser, gateway.url, "zh")
+    for version, text in ((1, "# 规则\n\n<b>看</b>清楚。"), (2, "# 新规则")):
+        desk.sit("Dee", "/guide/手册")
+        desk.click(".writing summary")
+        box = desk.one("#guide-text")
+        box.clear()
+        box.send_keys(text)
+        desk.click("#guide .firm")
+        holds = f"return document.querySelector('.about')?.textContent.includes('v{version}')"
+        desk.wait(lambda script=holds: browser.execute_script(script))
+    assert desk.one(".prose h1").text == "新规则" and len(desk.all(".versions li")) == 2
+    desk.sit("Dee", "/guide/手册?version=1")
+    assert "<b>看</b>清楚。" in desk.one(".prose").text  # no HTML but Markdown's own
 
 
 def test_a_desk_weighs_little_and_runs_nothing_inline(gateway):
