@@ -91,15 +91,19 @@ def _by_users(reply: str, ratings: Sequence[Rating], standing: Standing) -> Judg
     for rating in sorted(ratings, key=lambda one: (one.created_at, one.rating_id)):
         latest[rating.rater] = rating
     counted = sorted(latest.values(), key=lambda one: (one.created_at, one.rating_id))
-    weights = [standing.user(one.rater) for one in counted]
+    correcting = [_differs(one.corrected_reply, reply) for one in counted]
+    weights = [
+        standing.user(one.rater, one.good and not corrects) for one, corrects in zip(counted, correcting, strict=True)
+    ]
     if sum(weights) < LEAST_WEIGHT:
         return Judgement(reason="out:raters-not-trusted", judged_by="user", judged_at=counted[-1].created_at)
-    correcting = [_differs(one.corrected_reply, reply) for one in counted]
-    liked = sum(
+    liking = [
         weight for one, weight, corrects in zip(counted, weights, correcting, strict=True) if one.good and not corrects
-    )
+    ]
+    liked = sum(liking)
     others = sum(weights) - liked
-    good = liked > others + _EVEN and liked >= LEAST_WEIGHT
+    # One of them at least must be believed alone: many who are not come to nothing.
+    good = liked > others + _EVEN and max(liking, default=0.0) >= LEAST_WEIGHT
     mending = [
         (one.corrected_reply, weight)
         for one, weight, corrects in zip(counted, weights, correcting, strict=True)
