@@ -14,6 +14,8 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
+import duckdb
+
 from feedback.errors import RatchetError, UnknownTurn
 from feedback.facets import OTHER, Facets, Topics, facets_of
 from feedback.labelling.board import Board
@@ -171,7 +173,7 @@ async def _keep_filled(stop: asyncio.Event, work: Filling) -> None:
             if await work.fill_facets() == BACKLOG:
                 pause = REST_S
             await work.fill_queue()
-        except (RatchetError, OSError) as error:
+        except (RatchetError, OSError, duckdb.Error) as error:  # DuckDB's own where a round finds no room to spill
             log.error("filling-failed", extra={"fields": {"reason": getattr(error, "code", "disk")}})
             pause = LOOK_EVERY_S
 
