@@ -13,7 +13,9 @@ from collections.abc import Mapping
 import msgspec
 
 LEAST_WEIGHT = 0.5
-"""Of a rater nobody knows: 1. Below this a rater's word alone admits nothing to the pool."""
+"""Of a rater nobody knows: 1. Below this a rater's word alone admits nothing to the pool, and a majority is none."""
+LEAST_MENDING = 1.0
+"""Below this nobody's correction is learnt: to write what is learnt takes more than to vote on it."""
 HEAVIEST = 2.0
 """What the most trusted user's word weighs."""
 

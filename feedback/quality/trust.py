@@ -34,7 +34,7 @@ STRENGTH = 4.0
 """How many votes that is worth, for each of the two."""
 TRAINED_PRIOR, TRAINED_STRENGTH = 0.85, 10.0
 """The same of annotators: how often they grade as those do who know."""
-CROWD = 0.3
+CROWD = 0.5
 """What a vote that only other raters can be compared with is worth, beside one that a trained person can."""
 ROUNDS = 5
 
