@@ -21,7 +21,7 @@ from typing import Literal
 import msgspec
 
 from feedback.annotations import TIERS, Annotation
-from feedback.quality.standing import ALL_ALIKE, LEAST_WEIGHT, Standing
+from feedback.quality.standing import ALL_ALIKE, LEAST_MENDING, LEAST_WEIGHT, Standing
 from feedback.ratings import Rating
 
 Judge = Literal["user", "annotator", "reviewer", "expert"]
@@ -91,27 +91,23 @@ def _by_users(reply: str, ratings: Sequence[Rating], standing: Standing) -> Judg
     for rating in sorted(ratings, key=lambda one: (one.created_at, one.rating_id)):
         latest[rating.rater] = rating
     counted = sorted(latest.values(), key=lambda one: (one.created_at, one.rating_id))
-    correcting = [_differs(one.corrected_reply, reply) for one in counted]
-    weights = [
-        standing.user(one.rater, one.good and not corrects) for one, corrects in zip(counted, correcting, strict=True)
-    ]
+    weights = [standing.user(one.rater) for one in counted]
     if sum(weights) < LEAST_WEIGHT:
         return Judgement(reason="out:raters-not-trusted", judged_by="user", judged_at=counted[-1].created_at)
-    liking = [
+    correcting = [_differs(one.corrected_reply, reply) for one in counted]
+    liked = sum(
         weight for one, weight, corrects in zip(counted, weights, correcting, strict=True) if one.good and not corrects
-    ]
-    liked = sum(liking)
+    )
     others = sum(weights) - liked
-    # One of them at least must be believed alone: many who are not come to nothing.
-    good = liked > others + _EVEN and max(liking, default=0.0) >= LEAST_WEIGHT
+    good = liked - others >= LEAST_WEIGHT
     mending = [
         (one.corrected_reply, weight)
         for one, weight, corrects in zip(counted, weights, correcting, strict=True)
-        if corrects and weight >= LEAST_WEIGHT and not good
+        if corrects and weight >= LEAST_MENDING and not good
     ]
     correction, weight = mending[-1] if mending else (None, liked)
     target, source = _target(reply, good, correction)
-    tied = abs(liked - others) <= _EVEN
+    tied = abs(liked - others) < LEAST_WEIGHT
     reason = f"in:{_HOW[source]}-by-user" if source else "out:ratings-tied" if tied else "out:rated-bad-no-correction"
     return Judgement(
         reason=reason,
@@ -123,8 +119,6 @@ def _by_users(reply: str, ratings: Sequence[Rating], standing: Standing) -> Judg
     )
 
 
-_EVEN = 1e-9
-"""Sums of weights that differ by less are the same."""
 _HOW: dict[Source, str] = {"reply": "good", "correction": "corrected"}
 
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from feedback.quality.quarantine import Finding
-from feedback.quality.standing import UNKNOWN
 from feedback.quality.trust import expected
 from feedback.settings import QualitySettings
 
@@ -27,18 +26,15 @@ SURE = 0.6
 
 
 def against_the_crowd(
-    votes: Votes,
-    weights: Mapping[str, tuple[float, float]],
-    rules: QualitySettings,
-    forgiven: Mapping[str, dt.datetime],
+    votes: Votes, weights: Mapping[str, float], rules: QualitySettings, forgiven: Mapping[str, dt.datetime]
 ) -> list[Finding]:
-    """Findings about raters, by what they voted since they were last forgiven. `weights`: as of `Standing.users`."""
+    """Findings about raters, by what they voted since they were last forgiven."""
     import numpy as np
 
     if rules.crowd_votes <= 0 or not len(votes):
         return []
-    weight = np.array([weights.get(name, UNKNOWN) for name in votes.raters])
-    chance, _ = expected(votes, weight[votes.rater, votes.good.astype(np.int64)])
+    weight = np.array([weights.get(name, 1.0) for name in votes.raters])
+    chance, _ = expected(votes, weight)
     compared = np.abs(2 * chance - 1) >= SURE
     for name, at in forgiven.items():
         if name in votes.raters:

@@ -58,7 +58,7 @@ def look(cursor: duckdb.DuckDBPyConnection, rules: QualitySettings, now: dt.date
     caught = {one.target for one in findings if one.kind == "rater"}
     left = without(votes, caught) if caught else votes  # a flood must not be what others are compared with
     users = trust_in_users(left)
-    weights = {one.rater: (one.weight_bad, one.weight) for one in users}
+    weights = {one.rater: one.weight for one in users}
     findings += against_the_crowd(left, weights, rules, forgiven)
     annotators = trust_in_annotators(grades)
     return Look(

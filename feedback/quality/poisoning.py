@@ -155,18 +155,32 @@ def near_identical(comments: Iterable[Comment], rules: QualitySettings) -> list[
         folded = shape_of(comment.text).folded
         if _length(folded) >= SHORTEST_COMMENT:
             by_text[folded].append(comment)
-    found: list[Finding] = []
+    found: list[tuple[Comment, str]] = []
     for texts in _groups(by_text, rules.copy_similarity):
         same = [comment for text in texts for comment in by_text[text]]
         raters = len({comment.rater for comment in same})
         least = rules.copies_least * (1 if raters >= CAMPAIGN_RATERS else ALONE)
         if len(same) >= least:
             words = f"One of {len(same)} near-identical comments by {raters} raters."
-            found += [
-                Finding(kind=one.kind, target=one.verdict_id, reason="near-identical-comments", evidence=words)
-                for one in same
-            ]
-    return found
+            found += [(one, words) for one in same]
+    return _of_campaigns(found, rules.copies_least)
+
+
+def _of_campaigns(found: Sequence[tuple[Comment, str]], least: int) -> list[Finding]:
+    """The raters who wrote so many of these comments, for what else they said is to be doubted too; of others each."""
+    own = Counter(one.rater for one, _ in found if one.rater)
+    doubted = {rater: many for rater, many in own.items() if many >= least}
+    return [
+        *(
+            _about_rater(rater, "near-identical-comments", f"{many} comments that nearly copy each other or others'.")
+            for rater, many in sorted(doubted.items())
+        ),
+        *(
+            Finding(kind=one.kind, target=one.verdict_id, reason="near-identical-comments", evidence=words)
+            for one, words in found
+            if one.rater not in doubted
+        ),
+    ]
 
 
 def _length(folded: str) -> int:

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 import msgspec
 
 LEAST_WEIGHT = 0.5
-"""Of a rater nobody knows: 1. Below this a rater's word alone admits nothing to the pool."""
-UNKNOWN = (1.0, 1.0)
-"""What the word of a user weighs whom nobody knows."""
+"""Of a rater nobody knows: 1. Below this a rater's word alone admits nothing to the pool, and a majority is none."""
+LEAST_MENDING = 1.0
+"""Below this nobody's correction is learnt: to write what is learnt takes more than to vote on it."""
 HEAVIEST = 2.0
 """What the most trusted user's word weighs."""
 
@@ -37,8 +37,8 @@ class TrustUsed(msgspec.Struct, frozen=True, kw_only=True):
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Who counts how much."""
 
-    users: Mapping[str, tuple[float, float]] = {}
-    """Rater → what their word weighs that a reply is bad, and that it is good, 0 to 2; who is not named weighs 1."""
+    users: Mapping[str, float] = {}
+    """Rater → weight of their ratings, 0 to 2; who is not named weighs 1."""
     annotators: Mapping[str, float] = {}
     """Annotator → weight of their annotations, 0 to 1; who is not named weighs 1."""
     raters: frozenset[str] = frozenset()
@@ -50,9 +50,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a verdict is not quarantined."""
         return verdict_id not in self.verdicts and rater not in self.raters
 
-    def user(self, rater: str, good: bool) -> float:
-        """The weight of this rater's word that a reply is good, or that it is not."""
-        return self.users.get(rater, UNKNOWN)[good]
+    def user(self, rater: str) -> float:
+        return self.users.get(rater, 1.0)
 
     def annotator(self, name: str) -> float:
         return self.annotators.get(name, 1.0)
@@ -60,7 +59,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     def used(self) -> TrustUsed:
         """For a snapshot's manifest."""
         told = [sorted(self.users.items()), sorted(self.annotators.items()), sorted(self.raters), sorted(self.verdicts)]
-        weights = (*(max(both) for both in self.users.values()), *self.annotators.values())
+        weights = (*self.users.values(), *self.annotators.values())
         return TrustUsed(
             sha256=hashlib.sha256(msgspec.json.encode(told)).hexdigest(),
             users=len(self.users),

@@ -5,10 +5,9 @@ believed: so the trust is worked out in rounds. What counts is how often they kn
 know a bad one, half and half: who always says "good" knows nothing, however many replies are good. A trained annotator
 is measured by gold, by who reviewed the same turn, and, less, by others who annotated it.
 
-What a word weighs is how much likelier it is where it is true: by each rater apart for "good" and for "bad", so that
-who always says the same weighs little. Each begins where most people are and moves away with evidence (`PRIOR`,
-`STRENGTH`), so that three odd votes make nobody an enemy. Worse than chance weighs nothing, and never less: else
-whoever is distrusted could vote upside down. Pure but for the reading in `standing_of`.
+Each begins where most people are and moves away with evidence (`PRIOR`, `STRENGTH`), so that three odd votes make
+nobody an enemy. Worse than chance weighs nothing, and never less: else whoever is distrusted could vote upside down.
+Pure but for the reading in `standing_of`.
 """
 
 from __future__ import annotations
@@ -50,9 +49,7 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     trust: float
     """How often they are right, 0 to 1, as far as can be told; 0.5 is chance."""
     weight: float
-    """What their word weighs; who is not known weighs 1. Of a user: their word that a reply is good."""
-    weight_bad: float = 1.0
-    """Of a user: what their word weighs that a reply is bad. Who always says the same says nothing by it."""
+    """What their word weighs; who is not known weighs 1."""
     compared: int
     """How many of their verdicts could be compared with anybody's."""
     agreed: float | None
@@ -76,7 +73,7 @@ def standing_of(cursor: duckdb.DuckDBPyConnection, rules: QualitySettings, now: 
 def standing_from(users: Iterable[Trust], annotators: Iterable[Trust], book: Book) -> Standing:
     """The standing that trust and quarantines come to."""
     return Standing(
-        users={one.rater: (one.weight_bad, one.weight) for one in users},
+        users={one.rater: one.weight for one in users},
         annotators={one.rater: one.weight for one in annotators},
         raters=book.raters,
         verdicts=book.verdicts,
@@ -90,14 +87,11 @@ def trust_in_users(votes: Votes) -> list[Trust]:
     if not len(votes):
         return []
     raters = len(votes.raters)
-    bad, good = np.ones(raters), np.ones(raters)
+    weight = np.ones(raters)
     for _ in range(ROUNDS):
-        chance, worth = expected(votes, np.where(votes.good, good[votes.rater], bad[votes.rater]))
-        knows_good, knows_bad = _shrunk(votes, chance, worth)
-        # What a word says is how much likelier it is where it is true (Dawid and Skene's weights).
-        good = np.clip(np.log(knows_good / (1 - knows_bad)) / _logit(PRIOR), 0.0, HEAVIEST)
-        bad = np.clip(np.log(knows_bad / (1 - knows_good)) / _logit(PRIOR), 0.0, HEAVIEST)
-    trust = (knows_good + knows_bad) / 2
+        chance, worth = expected(votes, weight)
+        trust = _shrunk(votes, chance, worth)
+        weight = np.clip(np.log(trust / (1 - trust)) / _logit(PRIOR), 0.0, HEAVIEST)
     compared = np.bincount(votes.rater, worth > 0, minlength=raters)
     same = np.where(votes.good, chance, 1 - chance)
     agreed = np.bincount(votes.rater, same * (worth > 0), minlength=raters)
@@ -106,8 +100,7 @@ def trust_in_users(votes: Votes) -> list[Trust]:
             rater=name,
             trained=False,
             trust=round(float(trust[at]), 4),
-            weight=round(float(good[at]), 4),
-            weight_bad=round(float(bad[at]), 4),
+            weight=round(float(weight[at]), 4),
             compared=int(compared[at]),
             agreed=round(float(agreed[at] / compared[at]), 4) if compared[at] else None,
         )
@@ -118,10 +111,10 @@ def trust_in_users(votes: Votes) -> list[Trust]:
 
 def expected(votes: Votes, weight: Numbers) -> tuple[Numbers, Numbers]:
     """For each vote: how likely its turn is good by what all others said, 0 to 1, and what a comparison with that is
-    worth, 0 to 1. A trained person's verdict is certain; nobody's is worth nothing. `weight` is each vote's."""
+    worth, 0 to 1. A trained person's verdict is certain; nobody's is worth nothing."""
     import numpy as np
 
-    said = weight * _logit(PRIOR) * np.where(votes.good, 1.0, -1.0)
+    said = weight[votes.rater] * _logit(PRIOR) * np.where(votes.good, 1.0, -1.0)
     sums = np.bincount(votes.turn, said, minlength=len(votes.trained))
     chance = 1 / (1 + np.exp(-np.clip(sums[votes.turn] - said, -30, 30)))
     worth = CROWD * np.abs(2 * chance - 1)
@@ -131,8 +124,8 @@ def expected(votes: Votes, weight: Numbers) -> tuple[Numbers, Numbers]:
     return np.where(known, trained, chance), np.where(known, 1.0, worth)
 
 
-def _shrunk(votes: Votes, chance: Numbers, worth: Numbers) -> tuple[Numbers, Numbers]:
-    """How often each rater knows a good reply for one, and a bad one."""
+def _shrunk(votes: Votes, chance: Numbers, worth: Numbers) -> Numbers:
+    """Each rater's trust: half of how well they know good replies, half of how well they know bad ones."""
     import numpy as np
 
     halves = []
@@ -141,7 +134,7 @@ def _shrunk(votes: Votes, chance: Numbers, worth: Numbers) -> tuple[Numbers, Num
         seen = np.bincount(votes.rater, evidence, minlength=len(votes.raters))
         hits = np.bincount(votes.rater, evidence * right, minlength=len(votes.raters))
         halves.append((PRIOR * STRENGTH + hits) / (STRENGTH + seen))
-    return np.clip(halves[0], 0.01, 0.99), np.clip(halves[1], 0.01, 0.99)
+    return np.clip((halves[0] + halves[1]) / 2, 0.01, 0.99)
 
 
 def trust_in_annotators(grades: Grades) -> list[Trust]:

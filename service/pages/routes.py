@@ -18,7 +18,7 @@ CSS, JAVASCRIPT = "text/css; charset=utf-8", "text/javascript; charset=utf-8"
 TYPES = {
     **dict.fromkeys(("tokens.css", "house.css", "desk.css", "measures.css", "chat.css", "login.css"), CSS),
     **dict.fromkeys(
-        ("htmx.js", "desk.js", "keys.js", "changes.js", "guide.js", "quality.js", "chat.js", "login.js"), JAVASCRIPT
+        ("htmx.js", "desk.js", "keys.js", "changes.js", "guide.js", "quality.js", "login.js"), JAVASCRIPT
     ),
 }
 HEADERS = {

@@ -1,158 +1,185 @@
-"""One rater in five means harm: what the pool learns must hardly be worse for it.
+"""An attack: a fifth of all raters mean harm. What the pool then teaches must hardly get worse.
 
-A store is filled with turns whose truth is known, honest people's ratings (right nine times in ten) and the grades of
-some annotators. Then hostile raters come, by one strategy or another. The label precision is the share of replies that
-the pool would learn as they stand and that are right. It is told three times: without the attack, with it, and, as the
-contrast that shows the attack to be one, with it and everybody believed alike.
+Each world is a real store, looked at as the gateway does and read as a freeze does. Label precision is the share of
+what the pool would teach that is right: replies that are good in truth, and corrections that an honest person wrote
+(the others all write the same one).
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from feedback.judgement import judge
-from feedback.mint import now
-from feedback.pool import candidates
+from feedback.annotations import Annotation
+from feedback.freeze import gather
+from feedback.mint import new_id
 from feedback.quality.looking import look
 from feedback.quality.standing import ALL_ALIKE, Standing
 from feedback.quality.trust import standing_of
-from feedback.settings import QualitySettings, StoreSettings
+from feedback.ratings import Rating
+from feedback.settings import PoolSettings, QualitySettings, StoreSettings
 from feedback.store.database import Store
 from feedback.store.tables import ANNOTATIONS, QUARANTINES, RATINGS, TURNS
+from feedback.tokens import TokenCounter
+from feedback.turns import Message
 from tests.fakes.rows import a_rating, a_turn, an_annotation
 
-TURNS_MADE, GOOD_SHARE = 600, 0.6
-HONEST, HOSTILE = 120, 30
-"""One rater in five means harm."""
-VOTES = 20
-"""Ratings of each rater."""
-RIGHT = 0.9
-"""How often an honest rater is right."""
-GRADED = 0.1
-"""Share of turns that annotators graded, who are right."""
-RULES = QualitySettings()
-MOST_MOVED = 0.02
-COMMENTS = ("This answer is absolutely correct, well done!", "这个回答完全正确，非常好，值得推荐！")
+NOW = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
+TURNS_MADE, RATERS, HOSTILE, VOTES = 900, 60, 12, 75
+"""Raters give VOTES votes each: five a turn."""
+GOOD_SHARE, HONEST_RIGHT, ANNOTATED = 0.6, 0.85, 0.08
+RULES, POOL = QualitySettings(), PoolSettings(min_tokens=1, max_tokens=400, min_train_rows=1)
+MOST_POINTS = 2.0
+SEEDS = (1, 2, 3)
+"""Worlds are taken together: one has some 740 rows, whose share of right ones is half a point of luck."""
+
+Strategy = Callable[[random.Random, int, bool], bool | None]
+"""A hostile rater's vote on a turn: its number, and whether its reply is good; none abstains."""
 
 
-def invert(source: random.Random, good: bool) -> bool:
-    """Says the opposite of what is so."""
+def upside_down(_: random.Random, turn: int, good: bool) -> bool:
     return not good
 
 
-def praise(source: random.Random, good: bool) -> bool:
-    """Calls everything good, so that what is wrong is learnt."""
+def always_up(_: random.Random, turn: int, good: bool) -> bool:
     return True
 
 
-def disguise(source: random.Random, good: bool) -> bool:
-    """Right one time in four, to look like somebody who errs."""
-    return good if source.random() < 0.25 else not good
+def by_lot(chance: random.Random, turn: int, good: bool) -> bool:
+    return chance.random() < 0.5
 
 
-def campaign(source: random.Random, good: bool) -> bool:
-    """All of them on the same wrong replies, with nearly the same words."""
-    return True
+def in_disguise(chance: random.Random, turn: int, good: bool) -> bool:
+    """Honest three times in ten, so as not to be found."""
+    return good if chance.random() < 0.3 else not good
 
 
-STRATEGIES = (invert, praise, disguise, campaign)
+def on_targets(_: random.Random, turn: int, good: bool) -> bool:
+    """Honest but for a third of the turns, on which all of them lie together, with one comment."""
+    return good if turn % 3 else not good
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "upside down": upside_down, "always up": always_up, "by lot": by_lot, "in disguise": in_disguise,
+    "on targets": on_targets,
+}  # fmt: skip
 
 
 class World:
-    """A store, and what is true of its turns."""
+    """A store with what people said in it, and the truth about it, which the store does not know."""
 
-    def __init__(self, store: Store, seed: int) -> None:
-        self.store, self.source = store, random.Random(seed)
-        self._writes: list[Any] = []
-        self.truth: dict[str, bool] = {}
-        for number in range(TURNS_MADE):
-            turn = a_turn(
-                turn_id=f"turn-{number:032x}", conversation_id=f"c{number}", created_at=now() - dt.timedelta(days=40)
+    def __init__(self, folder: Path, strategy: Strategy | None, seed: int) -> None:
+        self.store = Store.open(StoreSettings(data_dir=folder))
+        chance = random.Random(seed)
+        self.good = {new_id("turn"): chance.random() < GOOD_SHARE for _ in range(TURNS_MADE)}
+        ids = list(self.good)
+        waiting = [
+            self.store.add(
+                TURNS,
+                a_turn(
+                    turn_id=turn_id,
+                    conversation_id=f"conversation-{turn_id}",
+                    created_at=NOW - dt.timedelta(days=40),
+                    messages=[Message(role="user", content=f"Question {at}: 第 {at} 个问题？")],
+                    reply=f"Reply {at}.",
+                ),
             )
-            self.truth[turn.turn_id] = self.source.random() < GOOD_SHARE
-            self._writes.append(store.add(TURNS, turn))
-        self.graded = self.source.sample(sorted(self.truth), round(GRADED * TURNS_MADE))
-        for turn_id in self.graded:
-            grade = 4 if self.truth[turn_id] else 1
-            one = an_annotation(turn_id, tier="annotator", annotator="mei", accuracy=grade, created_at=self.moment())
-            self._writes.append(store.add(ANNOTATIONS, one))
-        for number in range(HONEST):
-            for turn_id in self.source.sample(sorted(self.truth), VOTES):
-                right = self.source.random() < RIGHT
-                self.rate(f"honest-{number}", turn_id, self.truth[turn_id] is right)
-        self.settle()
+            for at, turn_id in enumerate(ids)
+        ]
+        for one in waiting:
+            one.result()
+        waiting = [self.store.add(ANNOTATIONS, one) for one in self._annotations(chance)]
+        waiting += [self.store.add(RATINGS, one) for one in self._ratings(seed, ids, strategy)]
+        for one in waiting:
+            one.result()
 
-    def moment(self) -> dt.datetime:
-        """Some time of the last month."""
-        return now() - dt.timedelta(seconds=self.source.uniform(3600, 30 * 86_400))
+    def _annotations(self, chance: random.Random) -> Iterator[Annotation]:
+        for turn_id, good in self.good.items():
+            if chance.random() < ANNOTATED:
+                yield an_annotation(turn_id, accuracy=4 if good else 1, fluency=3, created_at=NOW, accept=[])
 
-    def rate(self, rater: str, turn_id: str, good: bool, comment: str = "") -> None:
-        verdict = "up" if good else "down"
-        given = a_rating(turn_id, rater=rater, verdict=verdict, comment=comment, created_at=self.moment())
-        self._writes.append(self.store.add(RATINGS, given))
+    def _ratings(self, seed: int, ids: list[str], strategy: Strategy | None) -> Iterator[Rating]:
+        for rater in range(RATERS):
+            hostile = strategy is not None and rater < HOSTILE
+            own = random.Random(f"{seed} {rater} {hostile}")
+            for turn in own.sample(range(TURNS_MADE), VOTES):
+                good = self.good[ids[turn]]
+                vote = strategy(own, turn, good) if hostile and strategy else (own.random() < HONEST_RIGHT) == good
+                lie = hostile and vote != good
+                mends = not vote and own.random() < 0.3
+                yield a_rating(
+                    ids[turn],
+                    rater=f"rater-{rater}",
+                    verdict="up" if vote else "down",
+                    created_at=NOW - dt.timedelta(minutes=own.randrange(30 * 1440)),
+                    comment="This answer is exactly what everybody needs" if lie and strategy is on_targets else "",
+                    corrected_reply=("A lie." if lie else f"The right reply, {turn}.") if mends else None,
+                )
 
-    def settle(self) -> None:
-        while self._writes:
-            self._writes.pop().result(30)
+    def look(self) -> int:
+        """As the gateway: look, store what is suspicious, until nothing more is. Gives how many quarantines."""
+        found = 0
+        while True:
+            with self.store.reader() as cursor:
+                fresh = look(cursor, RULES, NOW).fresh
+            if not fresh:
+                return found
+            for one in [self.store.add(QUARANTINES, one) for one in fresh]:
+                one.result()
+            found += len(fresh)
 
-    def attack(self, strategy: Any) -> None:
-        wrong = sorted(turn_id for turn_id, good in self.truth.items() if not good)
-        targets = self.source.sample(wrong, 2 * VOTES) if strategy is campaign else sorted(self.truth)
-        for number in range(HOSTILE):
-            for turn_id in self.source.sample(targets, VOTES):
-                comment = f"{self.source.choice(COMMENTS)} {number % 3}" if strategy is campaign else ""
-                self.rate(f"hostile-{number}", turn_id, strategy(self.source, self.truth[turn_id]), comment)
-        self.settle()
-
-    def look(self) -> Standing:
-        """As the gateway does it: look, store the quarantines, weigh anew."""
+    def standing(self) -> Standing:
         with self.store.reader() as cursor:
-            found = look(cursor, RULES, now())
-        for one in found.fresh:
-            self.store.add(QUARANTINES, one).result(30)
+            return standing_of(cursor, RULES, NOW)
+
+    def taught(self, standing: Standing) -> list[bool]:
+        """Of each row that the pool teaches, whether it is right."""
         with self.store.reader() as cursor:
-            return standing_of(cursor, RULES, now())
-
-    def precision(self, standing: Standing) -> tuple[float, int]:
-        """Of what users' ratings let into the pool as it stands, the share that is right; and how much that is."""
-        learnt = []
-        with self.store.reader() as cursor:
-            for one in candidates(cursor):
-                found = judge(one.turn.reply, one.ratings, one.annotations, standing)
-                if found.source == "reply" and found.judged_by == "user":
-                    learnt.append(self.truth[one.turn.turn_id])
-        return sum(learnt) / len(learnt), len(learnt)
+            samples = gather(cursor, POOL, NOW, TokenCounter(), standing).samples
+        return [self.good[one.turn_id] if one.source == "reply" else one.target != "A lie." for one in samples]
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    store = Store.open(StoreSettings(data_dir=tmp_path))
-    yield World(store, seed=7)
-    store.close()
+def precision(rows: list[bool]) -> float:
+    """The share that is right, per cent."""
+    return 100 * sum(rows) / len(rows)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda one: one.__name__)
-def test_a_fifth_of_hostile_raters_hardly_moves_the_pool(
-    world: World, strategy: Any, capsys: pytest.CaptureFixture[str]
+@pytest.fixture(scope="module")
+def peace(tmp_path_factory: pytest.TempPathFactory) -> list[bool]:
+    """What the pool teaches where nobody means harm."""
+    rows: list[bool] = []
+    for seed in SEEDS:
+        world = World(tmp_path_factory.mktemp("peace"), None, seed)
+        assert world.look() == 0, "honest raters are left alone"
+        rows += world.taught(world.standing())
+        world.store.close()
+    return rows
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_fifth_of_hostile_raters_moves_the_pools_precision_by_less_than_two_points(
+    name: str, peace: list[bool], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before, learnt_before = world.precision(world.look())
-    assert not world.store.rows(QUARANTINES), "honest people are left alone"
-    world.attack(strategy)
-    standing = world.look()
-    after, learnt_after = world.precision(standing)
-    alike, _ = world.precision(ALL_ALIKE)
+    with_us: list[bool] = []
+    without_us: list[bool] = []
+    caught = 0
+    for seed in SEEDS:
+        world = World(tmp_path / str(seed), STRATEGIES[name], seed)
+        without_us += world.taught(ALL_ALIKE)
+        caught += world.look()
+        with_us += world.taught(world.standing())
+        world.store.close()
+    calm, defended, undefended = precision(peace), precision(with_us), precision(without_us)
     with capsys.disabled():
         print(
-            f"\n{strategy.__name__}: label precision {before:.3f} without the attack ({learnt_before} replies), "
-            f"{after:.3f} with it ({learnt_after}), {alike:.3f} with it and everybody believed alike"
+            f"\n{name}: {calm:.2f} % of the pool is right without the attack, {defended:.2f} % with it; "
+            f"{undefended:.2f} % with it where all count alike. {len(peace)} rows without, {len(with_us)} with; "
+            f"{caught} quarantines in {len(SEEDS)} worlds."
         )
-    assert before - after < MOST_MOVED
-    assert before - alike > before - after, "believed alike they would have done more harm"
-    assert not [name for name in standing.raters if name.startswith("honest")]
-    assert learnt_after > 0.8 * learnt_before, "the pool is not emptied to be clean"
+    assert calm - defended < MOST_POINTS
+    assert defended > undefended, "an attack that does nothing shows nothing"
+    assert len(with_us) > 0.85 * len(peace), "nor is precision bought with an empty pool"
