@@ -22,7 +22,6 @@ from service import artefacts, conversations, errors, health, preferences, reque
 from service.aliases import AliasBook
 from service.chat import embeddings, management, models, routes
 from service.chat.attachments import whole_body_limit
-from service.exposition import Exposition
 from service.idempotency import Replays
 from service.keys import routes as keys_routes
 from service.keys.guard import Guard
@@ -33,8 +32,10 @@ from service.labelling.desk import Desk
 from service.labelling.filling import filling
 from service.measures import routes as measures_routes
 from service.measures.keeping import measuring
-from service.meters import Meters
-from service.metrics import metrics_route
+from service.observing.exposition import Exposition
+from service.observing.meters import Meters
+from service.observing.metrics import metrics_route
+from service.observing.tracing import open_tracing
 from service.openapi import routes as openapi_routes
 from service.pages import house, login
 from service.pages import routes as pages
@@ -45,7 +46,6 @@ from service.privacy.retention import housekeeping
 from service.quality import routes as quality_routes
 from service.quality.watching import watched
 from service.settings import GatewaySettings
-from service.tracing import open_tracing
 from service.transfer import routes as transfer_routes
 from service.upstream.client import Upstream
 from service.words import routes as words_routes

@@ -13,13 +13,13 @@ from feedback.settings import LabellingSettings, PoolSettings, QualitySettings, 
 from feedback.store.database import Store
 from service.aliases import AliasBook
 from service.chat.contexts import Contexts
-from service.exposition import Exposition
 from service.idempotency import Replays
 from service.keys.guard import Door
 from service.keys.limits import Limits
 from service.labelling.desk import Desk
 from service.measures.keeping import Measuring
-from service.meters import Meters
+from service.observing.exposition import Exposition
+from service.observing.meters import Meters
 from service.privacy.erasing import Eraser
 from service.quality.watching import Watching
 from service.settings import GatewaySettings

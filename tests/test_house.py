@@ -33,7 +33,7 @@ LIGHT = [
     "learner.gate",
     "learner.scoring",
     "service.app",
-    "service.server",
+    "service.front.server",
     "service.cli.main",
     "service.cli.supervisor",
 ]

@@ -20,7 +20,6 @@ from litestar.types import Receive, Scope, Send
 
 from feedback.errors import RatchetError, UpstreamBroke
 from feedback.turns import Status, Turn
-from service.calls import current_call
 from service.chat.asked import Piece, Voice
 from service.chat.exchange import Exchange
 from service.chat.keeping import Keeping
@@ -29,6 +28,7 @@ from service.chat.replay import beside_the_text
 from service.commits import committed
 from service.errors import failure_of, log_unforeseen
 from service.idempotency import NO_KEY, Once
+from service.observing.calls import current_call
 from service.upstream.client import Upstream
 from service.upstream.reply import UpstreamReply
 from service.words.book import WordBook

@@ -180,7 +180,7 @@ def up(given: argparse.Namespace) -> int:
 
 
 def gateway(given: argparse.Namespace) -> int:
-    from service.server import run_gateway
+    from service.front.server import run_gateway
 
     _, settings = _load(given)
     ready = _say_ready("gateway")

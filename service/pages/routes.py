@@ -17,9 +17,7 @@ from service.parts import AnyRequest, parts_of
 CSS, JAVASCRIPT = "text/css; charset=utf-8", "text/javascript; charset=utf-8"
 TYPES = {
     **dict.fromkeys(("tokens.css", "house.css", "desk.css", "measures.css", "chat.css", "login.css"), CSS),
-    **dict.fromkeys(
-        ("htmx.js", "desk.js", "keys.js", "changes.js", "guide.js", "quality.js", "login.js"), JAVASCRIPT
-    ),
+    **dict.fromkeys(("htmx.js", "desk.js", "keys.js", "changes.js", "guide.js", "quality.js", "login.js"), JAVASCRIPT),
 }
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "

@@ -63,7 +63,7 @@ if __name__ == "__main__":
     import msgspec
 
     from feedback.settings import PoolSettings, StoreSettings
-    from service.server import run_gateway
+    from service.front.server import run_gateway
     from service.settings import GatewaySettings
 
     data_dir, upstream_url, *pairs = sys.argv[1:]

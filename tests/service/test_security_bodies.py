@@ -15,7 +15,7 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from feedback.operator_key import FILE_NAME
-from service.logs import JsonLines
+from service.observing.logs import JsonLines
 from tests.fakes.gateway import RunningGateway
 from tests.fakes.keys import bearer, make_key, operator_of
 from tests.fakes.ollama import FakeOllama

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from feedback.errors import InvalidSettings
 from feedback.turns import Turn
-from service.calls import CLIENT_LEFT, Call
+from service.observing.calls import CLIENT_LEFT, Call
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram

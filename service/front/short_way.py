@@ -16,9 +16,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from litestar.types import Receive, Send
 
-from service.calls import CLIENT_LEFT, current_call
 from service.errors import to_response
 from service.keys.guard import Guard
+from service.observing.calls import CLIENT_LEFT, current_call
 
 OPT = "short_way"
 """What a route says in its `opt` to be reached this way. Its handler takes the request and nothing else, and gives an

@@ -11,7 +11,7 @@ from prometheus_client import generate_latest
 from feedback.errors import RatchetError
 from feedback.satisfaction import VersionRatings, satisfaction
 from feedback.store.database import Store
-from service.meters import Meters, registry_of
+from service.observing.meters import Meters, registry_of
 from service.upstream.client import Upstream
 from service.words.book import WordBook
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from service import calls
-from service.calls import current_request_id
+from service.observing import calls
+from service.observing.calls import current_request_id
 
 STDERR = 2
 """Its file descriptor."""

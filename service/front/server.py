@@ -21,13 +21,13 @@ from uvicorn.config import Config
 
 from feedback.errors import Conflict, RatchetError
 from feedback.settings import LabellingSettings, PoolSettings, QualitySettings, StoreSettings
-from service import logs
 from service.app import create_app
-from service.calls import Calls
-from service.hangups import Protocol
+from service.front.hangups import Protocol
+from service.front.short_way import ShortWay
 from service.keys.hosts import keys_required
+from service.observing import logs
+from service.observing.calls import Calls
 from service.settings import GatewaySettings
-from service.short_way import ShortWay
 
 log = logging.getLogger(__name__)
 

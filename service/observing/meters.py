@@ -18,8 +18,8 @@ from prometheus_client.registry import Collector
 
 from feedback.satisfaction import VersionRatings
 from feedback.store.database import Store
-from service.calls import Call
 from service.errors import speech_of
+from service.observing.calls import Call
 from service.upstream.client import Upstream
 from service.words.book import WordBook
 
