@@ -34,7 +34,9 @@ _LATEST = f"""
     WHERE created_at >= $since AND rater NOT IN ({HELD_RATERS}) AND rating_id NOT IN ({HELD_VERDICTS})
     GROUP BY turn_id, rater
 """
-_VOTES = f"SELECT hash(turn_id) AS turn, hash(rater) AS rater, epoch_us(moment) AS us, good FROM ({_LATEST}) ORDER BY us, turn"
+_VOTES = f"""
+    SELECT hash(turn_id) AS turn, hash(rater) AS rater, epoch_us(moment) AS us, good FROM ({_LATEST}) ORDER BY us, turn
+"""
 _RANK = "CASE tier " + " ".join(f"WHEN '{tier}' THEN {rank}" for rank, tier in enumerate(TIERS)) + " END"
 _TRAINED = f"""
     SELECT hash(turn_id) AS turn,
