@@ -6,7 +6,8 @@ together; else the latest correction is learnt; else nothing is. Anonymous ratin
 outvotes a named user by rating often.
 
 How much a person's word counts is `Standing`'s to say: users' votes are weighed by it, an annotator or users who are
-not believed decide nothing, and what is quarantined was never said. Reviewers and experts are believed.
+not believed decide nothing, and what is quarantined was never said. Reviewers and experts are believed. A majority by
+less than `LEAST_WEIGHT` is none, and who is believed less than somebody unknown corrects nothing.
 
 Users are believed less than trained people (`WEIGHTS`), and never when models are compared: held-out items come from
 annotations only. Raters who mean harm must not be able to move the yardstick that would find them out.

@@ -20,7 +20,7 @@ ALARM = 10.0
 LEAST_DEVIATION = 0.25
 """Of the first verdicts: who began with the same grade always must not be alarmed by a single other."""
 
-Series = Literal["accuracy", "fluency", "good", "agreement"]
+Series = Literal["accuracy", "fluency", "agreement"]
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     rater: str
     trained: bool
     series: Series
-    """What moved: grades, the share that they call good (both 0 or 1), or how often others agree with them."""
+    """What moved: grades, or how often they agree with who can tell (1 or 0 each)."""
     direction: Literal["up", "down"]
     before: float
     """Mean of the first verdicts."""

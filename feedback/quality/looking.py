@@ -7,8 +7,7 @@ thread of its own, and not for every request.
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -16,16 +15,20 @@ import msgspec
 
 from feedback.quality.agreement import Agreement, agreement, agreement_of_each
 from feedback.quality.crowd import against_the_crowd, without
-from feedback.quality.drift import Drift, drift_of
+from feedback.quality.drift import Drift, Series, drift_of
 from feedback.quality.grades import LEVELS, Grades, Question, read_grades
 from feedback.quality.poisoning import bursts, near_identical, over_quota, read_comments
 from feedback.quality.quarantine import Book
 from feedback.quality.records import Quarantine
-from feedback.quality.trust import Trust, trust_in_annotators, trust_in_users
+from feedback.quality.trust import Trust, expected, trust_in_annotators, trust_in_users
 from feedback.settings import QualitySettings
 
 if TYPE_CHECKING:
     from feedback.quality.votes import Votes
+
+
+DRIFTING_USERS, DRIFTING_VOTES = 1000, 200
+"""Of how many users, the busiest, and of how many of their latest votes it is looked whether they drift."""
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +69,7 @@ def look(cursor: duckdb.DuckDBPyConnection, rules: QualitySettings, now: dt.date
         agreement={question: agreement(grades.units(question), level) for question, level in LEVELS.items()},
         annotators={question: agreement_of_each(grades.units(question), level) for question, level in LEVELS.items()},
         raters=sorted([*users, *annotators], key=lambda one: (one.weight, one.trust, one.rater)),
-        drifts=[*_drifts_of_users(votes, rules), *_drifts_of_annotators(grades, rules)],
+        drifts=[*_drifts_of_users(left, weights, rules), *_drifts_of_annotators(grades, rules)],
         fresh=book.new(findings, now),
     )
 
@@ -75,24 +78,33 @@ def _drifts_of_annotators(grades: Grades, rules: QualitySettings) -> list[Drift]
     found = []
     for name in grades.annotators:
         own = grades.of(name)
-        series = {
+        series: dict[Series, list[float]] = {
             "accuracy": [float(one.accuracy) for one in own],
             "fluency": [float(one.fluency) for one in own],
             "agreement": [float(one) for one in grades.agreed(name)],
         }
         for what, values in series.items():
-            one = drift_of(name, what, values, rules.drift_votes, trained=True)  # type: ignore[arg-type]
+            one = drift_of(name, what, values, rules.drift_votes, trained=True)
             found += [one] if one is not None else []
     return found
 
 
-def _drifts_of_users(votes: Votes, rules: QualitySettings) -> list[Drift]:
-    said: dict[int, list[float]] = defaultdict(list)
-    for rater, good in zip(votes.rater.tolist(), votes.good.tolist(), strict=True):
-        said[rater].append(float(good))
-    found: Sequence[Drift | None] = [
-        drift_of(votes.raters[rater], "good", values, rules.drift_votes, trained=False)
-        for rater, values in said.items()
-        if votes.raters[rater]
-    ]
+def _drifts_of_users(votes: Votes, weights: Mapping[str, float], rules: QualitySettings) -> list[Drift]:
+    """By how often they agree with who can tell; how often they are content moves with the model, not with them."""
+    if rules.drift_votes <= 0 or not len(votes):
+        return []
+    import numpy as np
+
+    chance, worth = expected(votes, np.array([weights.get(name, 1.0) for name in votes.raters]))
+    told = np.flatnonzero(worth > 0)
+    rater, agreed = votes.rater[told], votes.good[told] == (chance[told] >= 0.5)
+    order = np.argsort(rater, kind="stable")  # a rater's votes stay in the order of time
+    counts = np.bincount(rater, minlength=len(votes.raters))
+    ends = np.cumsum(counts)
+    found = []
+    for one in np.argsort(-counts, kind="stable")[:DRIFTING_USERS].tolist():
+        if votes.raters[one] and counts[one] > rules.drift_votes:
+            own = agreed[order[ends[one] - counts[one] : ends[one]][-DRIFTING_VOTES:]]
+            values = own.astype(np.float64).tolist()
+            found.append(drift_of(votes.raters[one], "agreement", values, rules.drift_votes, trained=False))
     return [one for one in found if one is not None]

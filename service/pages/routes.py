@@ -26,18 +26,24 @@ HEADERS = {
     "cache-control": "no-cache",
 }
 
+TO_DESKS = b' href="/desks" data-label="desks" aria-label="Ratchet: all desks"'
+"""On the chat page, for whom there are desks."""
+
 
 @route("/", http_method=["GET", "HEAD"], summary="The chat page", include_in_schema=False, allow="anybody")
 async def chat_page(request: AnyRequest) -> Response[bytes] | Redirect:
     """The page, in Chinese for a browser that prefers it. Ollama's clients ask HEAD here whether anybody is up."""
     door = parts_of(request).door
-    if request.method == "GET" and door.required and door.session(dict(request.scope["headers"])) is None:
+    session = door.session(dict(request.scope["headers"])) if door.required else None
+    if request.method == "GET" and door.required and session is None:
         return Redirect("/login", status_code=303, headers={"cache-control": "no-store"})
     language = page_language(request.headers.get("accept-language", ""))
     if request.cookies.get("ratchet_language") in ("en", "zh"):  # chosen on some page of the house
         language = request.cookies["ratchet_language"]
     share = f'data-drafts-share="{parts_of(request).gateway.drafts_share:g}"'
     body = page_bytes("chat.html").replace(b'<html lang="en"', f'<html lang="{language}" {share}'.encode())
+    if session is not None and not door.ring.get(session.key_id).caller.may("annotator"):
+        body = body.replace(TO_DESKS, b"")
     if request.method == "HEAD":
         return Response(b"", headers=HEADERS, media_type="text/html; charset=utf-8")
     return Response(body, headers=HEADERS, media_type="text/html; charset=utf-8")

@@ -67,9 +67,10 @@ HANDLED: dict[str, Any] = {"request_class": PageRequest, "exception_handlers": {
 
 @get("/quality", summary="How far raters agree, and who moved", allow="operator", scope="read", **HANDLED)
 async def read_quality(request: PageRequest) -> Response[Any]:
-    """Looks at all verdicts if the last look is some seconds old. A browser is given the page."""
+    """Looks at all verdicts if the last look is some seconds old; among millions it is the last one's, of up to
+    `quality.check_minutes` ago. A browser is given the page."""
     parts = parts_of(request)
-    found = await parts.watching.look()
+    found = await parts.watching.shown()
     book = await asyncio.to_thread(_book, parts.store)
     if _wants_page(request):
         return quality_page(request, found, book)
@@ -87,7 +88,7 @@ async def read_quality(request: PageRequest) -> Response[Any]:
 @get("/quality/raters", summary="How far each rater is believed", allow="operator", scope="read")
 async def read_raters(request: AnyRequest, cursor: FromQuery[str] = "", limit: FromQuery[int] = 50) -> Page[Trust]:
     """Users and annotators by name, a page of `limit` (1 to 500)."""
-    found = await parts_of(request).watching.look()
+    found = await parts_of(request).watching.shown()
     raters = sorted(found.raters, key=_name)
     return page_behind("raters", raters, cursor, limit, _name)
 

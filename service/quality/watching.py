@@ -29,6 +29,8 @@ FRESH_S = 5.0
 """For how long a look is as good as another."""
 PAUSE_TIMES = 10
 """A look is followed by a pause of at least so many times as long as it took."""
+PATIENCE_S = 0.2
+"""Who asks waits for a look that takes so long at most; of one that takes longer they are shown the last."""
 
 
 class Watching:
@@ -39,6 +41,7 @@ class Watching:
         self._one = asyncio.Lock()
         self._latest: Look | None = None
         self._looked_at = float("-inf")
+        self._took_s = 0.0
 
     @property
     def latest(self) -> Look | None:
@@ -49,13 +52,20 @@ class Watching:
         """Look now, unless somebody just did. Raises StoreUnavailable, StoreBusy."""
         async with self._one:
             if self._latest is None or time.monotonic() - self._looked_at > FRESH_S:
+                began = time.monotonic()
                 found = await asyncio.to_thread(self._look)
+                self._took_s = time.monotonic() - began
                 for future in [self._store.add(QUARANTINES, one) for one in found.fresh]:
                     await committed(future)
                 if found.fresh:
                     log.warning("quarantined", extra={"fields": {"targets": len(found.fresh)}})
                 self._latest, self._looked_at = found, time.monotonic()
             return self._latest
+
+    async def shown(self) -> Look:
+        """What to show at once: a look that takes a moment is made anew; of a long one it is the last. Raises as it."""
+        long = self._took_s > PATIENCE_S and self._rules.check_minutes > 0
+        return self._latest if self._latest is not None and long else await self.look()
 
     def stale(self) -> None:
         """Something was quarantined or lifted: the next who asks has it looked at anew."""

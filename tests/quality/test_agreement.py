@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedback.quality.agreement import agreement, agreement_of_each, cohen_kappa, fleiss_kappa, krippendorff_alpha
+from feedback.quality.agreement import (
+    Distance,
+    agreement,
+    agreement_of_each,
+    cohen_kappa,
+    fleiss_kappa,
+    krippendorff_alpha,
+)
 
 COHEN = [[88, 14, 18], [10, 40, 10], [2, 6, 12]]
 """Cohen (1960), table 1: two clinicians, 200 patients, by diagnosis; kappa is .492."""
@@ -19,6 +26,18 @@ FLEISS = [
     [7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7],
 ]  # fmt: skip
 """The worked example of Fleiss' kappa: 14 raters, 10 subjects, 5 categories; kappa is .210."""
+FLEISS_1971 = (
+    "444444 222555 233335 555555 222444 113333 333355 113334 114444 555555 144444 124444 222333 144444 224445 "
+    "333335 111455 111112 224444 133555 555555 244444 224555 114444 144445 222224 111155 224444 133333 555555"
+)
+"""Fleiss (1971), table 1: 30 patients, each diagnosed by six psychiatrists as one of five; kappa is .430."""
+STATSMODELS = {
+    "fleiss": 0.43024452006014,
+    "none": 0.49152542372881,
+    "linear": 0.47368421052632,
+    "quadratic": 0.45454545454545,
+}
+"""What statsmodels 0.15.0 says of that table, and of Cohen's by distance."""
 _ = None
 KRIPPENDORFF = [
     [1, 2, 3, 3, 2, 1, 4, 1, 2, _, _, _],
@@ -103,6 +122,17 @@ def test_fleisss_worked_example() -> None:
     chance = float(((counts.sum(axis=0) / counts.sum()) ** 2).sum())
     assert found is not None and math.isclose(found, (each.mean() - chance) / (1 - chance), abs_tol=1e-9)
     assert round(found, 3) == 0.210
+
+
+def test_fleisss_own_data() -> None:
+    found = fleiss_kappa([[row.count(value) for value in "12345"] for row in FLEISS_1971.split()])
+    assert found is not None and math.isclose(found, STATSMODELS["fleiss"], abs_tol=1e-9)
+
+
+@pytest.mark.parametrize("distance", ["none", "linear", "quadratic"])
+def test_cohens_table_by_distance(distance: Distance) -> None:
+    found = cohen_kappa(pairs_of(COHEN), distance)
+    assert found is not None and math.isclose(found, STATSMODELS[distance], abs_tol=1e-9)
 
 
 @pytest.mark.parametrize("level", ALPHAS)

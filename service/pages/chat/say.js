@@ -3,7 +3,7 @@
 
 export const SAY = {
   en: {
-    skip: "Skip to the message box", model: "Model", fresh: "New chat", welcome: "What would you like to know?",
+    skip: "Skip to the message box", desks: "Ratchet: all desks", model: "Model", fresh: "New chat", welcome: "What would you like to know?",
     lead: "Rate the answers, and correct the wrong ones: the next version learns from them.",
     log: "Conversation", prompt: "Message", placeholder: "Write a message", send: "Send", stop: "Stop",
     note: "The model can be wrong. What you write here is kept to improve it.", other: "中文", otherLanguage: "zh",
@@ -22,13 +22,13 @@ export const SAY = {
       up: { right: "Right", clear: "Clear", complete: "Complete", style: "Well written" },
       down: { wrong: "Wrong", "off-topic": "Not what I asked", incomplete: "Incomplete", "too-long": "Too long", style: "Badly written", unsafe: "Unsafe" },
     },
-    drafts: "Which answer is better?", draftsLead: "Two drafts. Your choice decides what the next version learns.",
+    drafts: "Which answer is better?", draftsLead: "Two drafts of one answer. Your choice helps to tell which version is better.",
     draft: (letter) => `Draft ${letter}`, first: "A is better", second: "B is better", tie: "Both are good", neither: "Neither",
     chosen: (choice, a, b) => `Thank you: ${choice}. A was ${a}, B was ${b}.`, other2: "the model",
     errors: {}, // the gateway's own sentences are English already
   },
   zh: {
-    skip: "跳到输入框", model: "模型", fresh: "新对话", welcome: "想了解什么？",
+    skip: "跳到输入框", desks: "Ratchet：全部工作台", model: "模型", fresh: "新对话", welcome: "想了解什么？",
     lead: "请为回答打分，并改正有错的回答：下一个版本会从中学习。",
     log: "对话", prompt: "消息", placeholder: "输入消息", send: "发送", stop: "停止",
     note: "模型可能出错。您在这里写下的内容会被保存，用于改进模型。", other: "English", otherLanguage: "en",
@@ -47,7 +47,7 @@ export const SAY = {
       up: { right: "正确", clear: "清楚", complete: "完整", style: "文笔好" },
       down: { wrong: "有错误", "off-topic": "答非所问", incomplete: "不完整", "too-long": "太长", style: "文笔差", unsafe: "不安全" },
     },
-    drafts: "哪个回答更好？", draftsLead: "这里有两份草稿。您的选择决定下一个版本学到什么。",
+    drafts: "哪个回答更好？", draftsLead: "这里有两份草稿。您的选择有助于判断哪个版本更好。",
     draft: (letter) => `草稿 ${letter}`, first: "A 更好", second: "B 更好", tie: "都不错", neither: "都不好",
     chosen: (choice, a, b) => `谢谢：${choice}。A 来自${a}，B 来自${b}。`, other2: "模型",
     errors: {
