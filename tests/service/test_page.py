@@ -190,6 +190,29 @@ def test_a_person_chats_rates_and_corrects(person, fake):
     person.whole()
 
 
+def test_a_person_chats_and_corrects_at_a_desktop_in_chinese(person, fake):
+    screen = {"width": 1280, "height": 860, "deviceScaleFactor": 1, "mobile": False}
+    person.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        person.click("#language")
+        person.wait(lambda: person.texts("#fresh") == ["新对话"])
+        fake.will_say("塔高 324 米。")
+        person.ask("塔有多高？")
+        assert person.texts(".version") == ["版本 1.0.0"]
+        turn = person.turn()
+        person.click(".mend")
+        box = person.all(".correction textarea")[0]
+        box.clear()
+        box.send_keys("塔高 330 米，含天线。")
+        person.click(".correction .firm")
+        store = person.gateway.store
+        person.wait(lambda: [one.corrected_reply for one in store.ratings(turn)] == ["塔高 330 米，含天线。"])
+        assert store.turn(turn).messages[-1].content == "塔有多高？"
+        person.whole()
+    finally:
+        person.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_a_person_says_why_and_whether_it_helped(person):
     person.ask("Hello")
     person.click("[data-verdict=down]")
