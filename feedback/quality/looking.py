@@ -46,17 +46,20 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """Suspicions that are not in the store yet."""
 
 
-def look(cursor: duckdb.DuckDBPyConnection, rules: QualitySettings, now: dt.datetime) -> Look:
-    """Look at all of it. Raises duckdb.Error."""
+def look(
+    cursor: duckdb.DuckDBPyConnection, rules: QualitySettings, now: dt.datetime, last: dt.datetime | None = None
+) -> Look:
+    """Look at all of it; where there was a `last` look, for floods, bursts and copies only at what was said since the
+    day before it. Raises duckdb.Error."""
     from feedback.quality.votes import read_votes  # numpy
 
     book, since = Book.read(cursor), now - dt.timedelta(days=rules.window_days)
-    forgiven = book.forgiven()
+    forgiven, lately = book.forgiven(), since if last is None else max(since, _day_before(last))
     votes, grades = read_votes(cursor, since), read_grades(cursor)
     findings = [
-        *bursts(cursor, rules, since, forgiven),
-        *over_quota(cursor, rules, since, forgiven),
-        *near_identical(read_comments(cursor, since), rules),
+        *bursts(cursor, rules, lately, forgiven),
+        *over_quota(cursor, rules, lately, forgiven),
+        *near_identical(read_comments(cursor, lately), rules),
     ]
     caught = {one.target for one in findings if one.kind == "rater"}
     left = without(votes, caught) if caught else votes  # a flood must not be what others are compared with
@@ -72,6 +75,11 @@ def look(cursor: duckdb.DuckDBPyConnection, rules: QualitySettings, now: dt.date
         drifts=[*_drifts_of_users(left, weights, rules), *_drifts_of_annotators(grades, rules)],
         fresh=book.new(findings, now),
     )
+
+
+def _day_before(last: dt.datetime) -> dt.datetime:
+    """Quotas are of whole days."""
+    return last.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0) - dt.timedelta(days=1)
 
 
 def _drifts_of_annotators(grades: Grades, rules: QualitySettings) -> list[Drift]:

@@ -30,7 +30,7 @@ ALONE = 3
 SHORTEST_COMMENT = 12
 """Letters and characters of a comment, without spaces, below which it is no wonder that others write the same; a
 Chinese character counts as two."""
-COMMENTS = 20_000
+COMMENTS = 5_000
 """Newest comments that are compared."""
 
 _SAID = """

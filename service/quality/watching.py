@@ -73,7 +73,7 @@ class Watching:
 
     def _look(self) -> Look:
         with self._store.reader() as cursor:
-            return look(cursor, self._rules, now())
+            return look(cursor, self._rules, now(), self._latest.at if self._latest is not None else None)
 
     async def keep_looking(self, stop: asyncio.Event) -> None:
         """Until told to stop."""

@@ -129,6 +129,13 @@ def test_evidence_never_holds_anybodys_text(store: Store) -> None:
     assert not any("best" in one.evidence for one in fresh)
 
 
+def test_a_later_look_leaves_old_floods_to_the_one_before(store: Store) -> None:
+    rate(store, turns(store, 16), 600)
+    with store.reader() as cursor:
+        assert [one.target for one in look(cursor, RULES, NOW, after(86_000)).fresh] == ["eve"]
+        assert look(cursor, RULES, NOW, after(4 * 86_400)).fresh == []
+
+
 def test_what_was_lifted_is_not_raised_again_on_the_same_evidence(store: Store) -> None:
     made = turns(store, 5)
     rate(store, made, 1)
