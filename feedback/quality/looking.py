@@ -49,7 +49,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 def look(
     cursor: duckdb.DuckDBPyConnection, rules: QualitySettings, now: dt.datetime, last: dt.datetime | None = None
 ) -> Look:
-    """Look at all of it; where there was a `last` look, for floods, bursts and copies only at what was said since the
+    """Look at all of it; where there was a `last` look, for floods and bursts only at what was said since the
     day before it. Raises duckdb.Error."""
     from feedback.quality.votes import read_votes  # numpy
 
@@ -59,7 +59,7 @@ def look(
     findings = [
         *bursts(cursor, rules, lately, forgiven),
         *over_quota(cursor, rules, lately, forgiven),
-        *near_identical(read_comments(cursor, lately), rules),
+        *near_identical(read_comments(cursor, since), rules),
     ]
     caught = {one.target for one in findings if one.kind == "rater"}
     left = without(votes, caught) if caught else votes  # a flood must not be what others are compared with
