@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+import duckdb
 import msgspec
 
 from feedback.erasure import Erasure, ErasureBook, Gone, Kind, Wanted
@@ -132,8 +133,8 @@ class Eraser:
             return self._erase(wanted, self.book.known(wanted))
         except Waiting as reason:
             why = str(reason)
-        except (RatchetError, OSError) as error:
-            why = error.message if isinstance(error, RatchetError) else f"the disk ({error.strerror})"
+        except (RatchetError, OSError, duckdb.Error) as error:
+            why = error.message if isinstance(error, RatchetError) else f"the disk ({_trouble(error)})"
             log.error("erasure-hindered", extra={"fields": {"erasure": wanted.erasure_id, "reason": why}})
         return self.book.keep(msgspec.structs.replace(self.book.known(wanted), state="waiting", waits_for=why))
 
@@ -248,3 +249,8 @@ def _gone(turn: Doomed) -> Gone:
 def _batches(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def _trouble(error: OSError | duckdb.Error) -> str:
+    """DuckDB's words may quote what it read."""
+    return str(error.strerror) if isinstance(error, OSError) else type(error).__name__

@@ -16,6 +16,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import duckdb
 import msgspec
 
 from feedback.errors import RatchetError
@@ -93,7 +94,7 @@ async def _keep_house(stop: asyncio.Event, store: Store, eraser: Eraser, data_di
                 if removed:
                     log.info("expired", extra={"fields": {"turns": removed}})
                 expire_at = clock() + DAY_S
-        except (RatchetError, OSError) as error:
+        except (RatchetError, OSError, duckdb.Error) as error:  # DuckDB's own: no room to spill, for example
             log.error("housekeeping-failed", extra={"fields": {"reason": getattr(error, "code", "disk")}})
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)
