@@ -1,4 +1,4 @@
-"""The guides' pictures of the pages that show figures: taken from a real gateway in Chromium.
+"""The guides' pictures of the pages that show figures or ask who one is: taken from a real gateway in Chromium.
 
     python -m tests.soak.pictures [--into deploy/guides/images]
 
@@ -77,6 +77,14 @@ def main() -> None:
                 shoot(browser, into / f"{name}.png", 1280, 900)
                 browser.get(f"{there.url}{path}{'&' if '?' in path else '?'}lang=zh")
                 shoot(browser, into / f"{name}-phone.png", 390, 844)
+            browser.get(f"{there.url}/who?lang=en")
+            shoot(browser, into / "who.png", 1280, 600)
+            with (
+                tempfile.TemporaryDirectory() as other,
+                RunningGateway(Path(other), fake.url, keys="required") as locked,
+            ):
+                browser.get(f"{locked.url}/login")
+                shoot(browser, into / "login.png", 1280, 600)
 
 
 if __name__ == "__main__":
