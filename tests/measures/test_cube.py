@@ -178,7 +178,7 @@ def test_weights_are_those_of_the_estimates(world):
     (week, *rest) = counts.weeks.values()
     assert not rest
     order = np.argsort(week.graded[:, -1])
-    assert weights(week.graded, counts.rounds)[order] == pytest.approx([wanted[item.item_id] for item in items])
+    assert weights(week.graded, counts.rounds)[order] == pytest.approx([wanted[item.turn_id] for item in items])
 
 
 def test_preferences_count_for_both_versions_and_else_for_the_newer(world):
