@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -13,6 +13,11 @@ Tier = Literal["annotator", "reviewer", "expert"]
 TIERS: tuple[Tier, ...] = ("annotator", "reviewer", "expert")
 """Lowest first."""
 
+Flag = Literal["unsafe", "private-data", "nonsense"]
+FLAGS: tuple[Flag, ...] = get_args(Flag)
+"""What an annotator may mark a turn with: somebody should look at it, whatever its grades."""
+CATEGORY_LIMIT = 64
+"""Characters of a category."""
 GOOD_ACCURACY, GOOD_FLUENCY = 3, 2
 """From which grades on a reply may be learnt as it stands."""
 
@@ -30,6 +35,9 @@ class AnnotationInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     accept: list[str] = []
     """Phrases of which a right reply holds at least one: they make the turn a question that can be scored."""
     note: str = ""
+    category: str = ""
+    """What kind of question it is, in the project's own words."""
+    flags: list[Flag] = []
 
 
 class Annotation(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +53,14 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True):
     corrected_reply: str | None
     accept: list[str]
     note: str
+    category: str = ""
+    flags: list[Flag] = []
+    item_id: str = ""
+    """The item of the queue that it answers; empty: it was given without one."""
+    guideline: int = 0
+    """The version of the project's guideline that it was made under; 0: there was none."""
+    seconds: float | None = None
+    """How long the annotator had it before them."""
 
     @property
     def good(self) -> bool:
@@ -61,6 +77,8 @@ def check_annotation(given: AnnotationInput) -> None:
         raise InvalidAnnotation("annotator is empty.", "Say who annotates: history and agreement need a name.")
     if given.corrected_reply is not None and not given.corrected_reply.strip():
         raise InvalidAnnotation("corrected_reply is empty.", "Write the right reply, or leave the field out.")
+    if len(given.category) > CATEGORY_LIMIT:
+        raise InvalidAnnotation("category is too long.", f"Name the kind of question in {CATEGORY_LIMIT} characters.")
     if any(not phrase.strip() for phrase in given.accept):
         raise InvalidAnnotation(
             "accept holds an empty phrase.",

@@ -24,6 +24,7 @@ from feedback.judgement import JUDGES
 from feedback.mint import now as current_time
 from feedback.near_copies import NearCopies, shape_of
 from feedback.pool import Cursor, Sample, admit, candidates, unjudged
+from feedback.quality.standing import ALL_ALIKE, Standing
 from feedback.sample_rows import rows_of
 from feedback.settings import PoolSettings
 from feedback.snapshot import Origin, Parents, SnapshotManifest, StepCount, write_snapshot
@@ -41,6 +42,7 @@ def freeze(
     guard: Sequence[str] = (),
     now: dt.datetime | None = None,
     base_model: str = "",
+    standing: Standing = ALL_ALIKE,
 ) -> SnapshotManifest:
     """Freeze what can be learnt now into `snapshots_dir/<id>/`. The same content gives the same snapshot again.
 
@@ -52,6 +54,7 @@ def freeze(
         guard: texts that nothing near is trained or validated on.
         now: for ages and the manifest's time; none takes the clock's.
         base_model: what the rows are meant for; noted in the manifest.
+        standing: whose verdicts count how much (`feedback.quality.trust.standing_of`); the manifest says which.
 
     Raises:
         NothingToLearn: fewer than `rules.min_train_rows` training rows; says how many were lost where.
@@ -62,7 +65,7 @@ def freeze(
     _check(rules)
     at = now or current_time()
     counter = TokenCounter.load(tokenizer)
-    pool = gather(cursor, rules, at, counter)
+    pool = gather(cursor, rules, at, counter, standing)
     steps = pool.steps
     sides = split(pool.samples, rules, steps)
     sides = without_copies(sides, steps)
@@ -70,18 +73,26 @@ def freeze(
     if len(sides["train"]) < rules.min_train_rows:
         raise NothingToLearn(*_too_few(len(sides["train"]), rules, steps))
     origin = Origin(
-        created_at=at, rules=rules, tokenizer=counter.name, base_model=base_model, steps=steps, parents=_parents(cursor)
+        created_at=at,
+        rules=rules,
+        tokenizer=counter.name,
+        base_model=base_model,
+        steps=steps,
+        parents=_parents(cursor),
+        trust=standing.used(),
     )
     return write_snapshot(snapshots_dir, rows_of(sides), origin)
 
 
-def pool_counts(cursor: Cursor, rules: PoolSettings, now: dt.datetime | None = None) -> dict[str, int]:
+def pool_counts(
+    cursor: Cursor, rules: PoolSettings, now: dt.datetime | None = None, standing: Standing = ALL_ALIKE
+) -> dict[str, int]:
     """What a freeze would find now, before copies are taken out; lengths are estimated.
 
     Keys: `turns`, `in`, `out`; each reason, `in:…` and `out:…` (a turn that is out may have several); and
     `side:train`, `side:validation`, `side:heldout`.
     """
-    pool = gather(cursor, rules, now or current_time(), TokenCounter())
+    pool = gather(cursor, rules, now or current_time(), TokenCounter(), standing)
     sides = split(pool.samples, rules, pool.steps)
     admission, _, parted = pool.steps
     return {
@@ -103,7 +114,9 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[StepCount]
 
 
-def gather(cursor: Cursor, rules: PoolSettings, now: dt.datetime, counter: TokenCounter) -> Gathered:
+def gather(
+    cursor: Cursor, rules: PoolSettings, now: dt.datetime, counter: TokenCounter, standing: Standing = ALL_ALIKE
+) -> Gathered:
     """Decide about every turn in the store."""
     samples: list[Sample] = []
     texts: set[str] = set()
@@ -112,7 +125,7 @@ def gather(cursor: Cursor, rules: PoolSettings, now: dt.datetime, counter: Token
     mended: Counter[str] = Counter()
     for candidate in candidates(cursor):
         turns += 1
-        admission = admit(candidate, rules, now, counter)
+        admission = admit(candidate, rules, now, counter, standing)
         reasons.update(admission.reasons)
         if admission.sample is not None:
             samples.append(admission.sample)

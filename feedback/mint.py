@@ -10,7 +10,10 @@ import datetime as dt
 import os
 import time
 
-PREFIXES = ("turn", "rating", "annotation", "run", "cycle", "request", "call", "key", "revocation", "erasure")
+PREFIXES = (
+    "turn", "rating", "preference", "annotation", "review", "skip", "item", "lease", "gold", "guideline", "profile",
+    "quarantine", "lift", "run", "cycle", "request", "call", "key", "revocation", "erasure",
+)  # fmt: skip
 
 
 def new_id(prefix: str) -> str:

@@ -16,7 +16,7 @@ import math
 import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -57,10 +57,12 @@ class NearCopies:
 
     def near(self, shape: Shape) -> bool:
         """Whether a text of this shape is a near copy of an indexed one."""
+        return shape.folded in self._exact or any(True for _ in self.copies(shape))
+
+    def copies(self, shape: Shape) -> Iterator[str]:
+        """Every indexed text, folded, of which a text of this shape is a near copy; among them itself, if it is one."""
         if not self._texts or not shape.folded:
-            return False
-        if shape.folded in self._exact:
-            return True
+            return
         size = len(shape.shingles)
         spare = size - self._least(size)  # how many shingles a near copy need not share
         known, unknown = [], 0
@@ -68,15 +70,14 @@ class NearCopies:
             if shingle in self._seen_in:
                 known.append(shingle)
             elif (unknown := unknown + 1) > spare:
-                return False
+                return
         # The unknown shingles are the rarest of all, so they come first in the order.
         tried: set[int] = set()
         for place, shingle in enumerate(self._rarest_first(known)[: self._prefix(size) - unknown], unknown):
             for at in self._possible(shingle, size, place):
                 if at not in tried and self._similar(shape.shingles, shingles(self._texts[at])):
-                    return True
+                    yield self._texts[at]
                 tried.add(at)
-        return False
 
     def _possible(self, shingle: str, size: int, place: int) -> list[int]:
         """Indexed texts that have the shingle in their prefix and a size from which the threshold can be reached when

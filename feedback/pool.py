@@ -17,10 +17,12 @@ import msgspec
 from feedback.annotations import Annotation
 from feedback.cleaning import clean
 from feedback.judgement import WEIGHTS, Judge, Judgement, Source, judge
+from feedback.quality.standing import ALL_ALIKE, Standing
 from feedback.ratings import Rating
 from feedback.settings import PoolSettings
 from feedback.split import opening_of
-from feedback.store.tables import ANNOTATIONS, RATINGS, TURNS, Table
+from feedback.store.table import Table
+from feedback.store.tables import ANNOTATIONS, RATINGS, TURNS
 from feedback.tokens import MARGIN, TokenCounter
 from feedback.turns import Message, Turn
 
@@ -122,7 +124,11 @@ def unjudged(cursor: Cursor, rules: PoolSettings, now: dt.datetime) -> tuple[int
 
 
 def admit(
-    candidate: Candidate, rules: PoolSettings, now: dt.datetime, counter: TokenCounter | None = None
+    candidate: Candidate,
+    rules: PoolSettings,
+    now: dt.datetime,
+    counter: TokenCounter | None = None,
+    standing: Standing = ALL_ALIKE,
 ) -> Admission:
     """Whether a turn may be learnt from, and as what. Pure.
 
@@ -130,7 +136,7 @@ def admit(
     something to learn.
     """
     turn = candidate.turn
-    found = judge(turn.reply, candidate.ratings, candidate.annotations)
+    found = judge(turn.reply, candidate.ratings, candidate.annotations, standing)
     out = [found.reason] if found.reason.startswith("out:") else []
     if turn.status != "whole":
         out.append(f"out:{turn.status}")
@@ -174,7 +180,7 @@ def _sample(
         source=found.source,
         judged_by=found.judged_by,
         judged_at=found.judged_at,
-        weight=WEIGHTS[found.judged_by],
+        weight=round(WEIGHTS[found.judged_by] * found.weight, 4),
         accept=found.accept,
         tokens=tokens,
         mended=dict(mended),

@@ -60,6 +60,60 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Fewest training rows for a snapshot to be worth a cycle."""
 
 
+class LabellingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Table [labelling]: who is asked to look at what."""
+
+    lease_minutes: float = 30.0
+    """How long an item is one person's, minutes; each autosave begins it anew."""
+    second_share: float = 0.2
+    """Share of items, 0 to 1, that a second person annotates without seeing the first's answer."""
+    review_share: float = 0.1
+    """Share of items on which nobody disagrees that a reviewer looks at all the same, 0 to 1."""
+    gold_share: float = 0.05
+    """Share of an annotator's items that are gold, 0 to 1, while there is gold that they have not seen."""
+    open_items: int = 500
+    """How many items are kept waiting for a first annotation; more are chosen when fewer wait."""
+    random_share: float = 0.3
+    """Share of chosen items that is drawn at random from all turns, 0 to 1. Keep it above 0: estimates need it."""
+    topic_quota: float = 0.4
+    """Largest share of one topic among the items chosen for one reason, 0 to 1, while others have turns left."""
+    version_quota: float = 0.6
+    """The same of one version, within a topic."""
+    topics: dict[str, list[str]] = {}
+    """Topics by name, each with its key words: `{harbour = ["ferry", "渡轮"]}`; empty: the built-in ones."""
+    skips_limit: int = 3
+    """After so many people have skipped it an item is dropped."""
+
+
+class QualitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Table [quality]: whose verdicts are believed how much, and when somebody has to look at them first."""
+
+    check_minutes: float = 10.0
+    """Minutes between looks at new verdicts; 0 never looks by itself."""
+    window_days: int = 180
+    """How old a user's rating may be to count for the trust in whoever gave it, and to be looked at, days."""
+    ratings_per_day: int = 200
+    """Ratings of one rater in a day (UTC) that count; further ones are quarantined, and the rater where there are five
+    times as many. 0: no quota."""
+    subject_ratings_per_day: int = 500
+    """Ratings on one person's turns in a day (UTC) that count, by whomever; further ones are quarantined. 0: no
+    quota."""
+    burst_ratings: int = 30
+    """Ratings of one rater within `burst_seconds` from which on the rater is quarantined. 0 never."""
+    burst_seconds: float = 60.0
+    """How long a burst is, seconds."""
+    copies_least: int = 5
+    """Near-identical comments, by three raters or more, from which on their ratings are quarantined; one rater's own
+    are from three times as many. 0 never."""
+    copy_similarity: float = 0.8
+    """Similarity from which comments count as near-identical, 0 to 1; see `pool.near_copy_similarity`."""
+    crowd_votes: int = 20
+    """Fewest ratings that can be compared with what trained people and other raters said, before a rater is quarantined
+    for voting against them. 0 never."""
+    drift_votes: int = 30
+    """Fewest first verdicts of a rater that later ones are compared with, to see them drift. 0 never."""
+
+
 def load_settings(
     tables: Mapping[str, type[msgspec.Struct]],
     path: Path | None = None,
@@ -120,12 +174,12 @@ def _load_table(
 
 
 def _from_environment(table: str, keys: list[str], env: Mapping[str, str]) -> dict[str, Any]:
-    """`RATCHET_GATEWAY_PORT=8080` and the like; lists are JSON."""
+    """`RATCHET_GATEWAY_PORT=8080` and the like; lists and tables are JSON."""
     found: dict[str, Any] = {}
     for key in keys:
         raw = env.get(f"RATCHET_{table}_{key}".upper())
         if raw is not None:
-            found[key] = msgspec.json.decode(raw) if raw.startswith("[") else raw
+            found[key] = msgspec.json.decode(raw) if raw.startswith(("[", "{")) else raw
     return found
 
 

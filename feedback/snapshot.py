@@ -32,6 +32,7 @@ import pyarrow.parquet as pq
 from feedback.errors import SnapshotCorrupt, UnknownSnapshot
 from feedback.files import replace_file, sha256_file, sync_folder
 from feedback.judgement import Judge, Source
+from feedback.quality.standing import TrustUsed
 from feedback.settings import PoolSettings
 from feedback.turns import Message
 
@@ -150,6 +151,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """What the rows are meant for, as the caller names it."""
     steps: list[StepCount] = []
     parents: Parents
+    trust: TrustUsed | None = None
 
 
 class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +167,8 @@ class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[StepCount]
     parents: Parents
     files: dict[str, FrozenFile]
+    trust: TrustUsed | None = None
+    """How raters were weighed; none: by a release that weighed them all alike."""
     redactions: list[Redaction] = []
     """What erasures took out, oldest first."""
 

@@ -65,6 +65,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     reply_tokens: int | None = None
     first_token_ms: float | None = None
     total_ms: float = 0.0
+    uncertainty: float | None = None
+    """Mean of the negative log probability of the reply's tokens, in nats, where the upstream told it."""
     options: dict[str, Any] = {}
     """Sampling options as the client gave them, for lineage."""
     attachments: list[str] = []

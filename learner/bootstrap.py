@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from feedback.files import sha256_file
 from learner.base_file import base_file
-from learner.deploy import Deployed, Site, bootstrap
+from learner.deploy import Deployed, bootstrap
+from learner.placing import Site
 from learner.records import VersionManifest
 from learner.templates import served_for
 

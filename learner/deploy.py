@@ -1,7 +1,6 @@
 """Putting a version in the champion's place without a request failing.
 
-    verify → push → load and warm → smoke test → parity of the prompt → the same on every other host
-           → swap alias.json → drain → unload the old one
+    place it on every host (`placing`) → swap alias.json → drain → unload the old one
 
 Everything that can go wrong goes wrong before the swap, while the champion serves on; the swap is one rename; what
 comes after it only tidies up, and its failures are reported, not raised. The old version stays on the upstream's disk:
@@ -15,34 +14,19 @@ import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import msgspec
 
-from feedback.errors import Conflict, CycleFailed, RatchetError, Unavailable, UpstreamBroke, UpstreamDown
-from feedback.files import replace_file
+from feedback.errors import Conflict, RatchetError, Unavailable
 from feedback.mint import now
 from learner.alias import Alias, AliasFile, Served, read_aliases, write_aliases
+from learner.placing import Placed, Site, mirror, place, push, tag_of, unload_everywhere
 from learner.records import VersionManifest
-from learner.registry import Registry
-from learner.scoring import fault_of
-from learner.settings import LearnerSettings
-from learner.templates import PROBES, UnknownTemplate, read_template, render
-from learner.upstream import Upstream
 
-SMOKE = [{"role": "user", "content": "Hello! Who are you?"}]
 PREVIOUS_KEPT = 10
 GRACE_S = 0.5
 """Wait between the swap and the unload: a request that read the old alias just before has reached the upstream."""
 POLL_S = 0.1
-
-
-class SmokeTestFailed(CycleFailed):
-    code = "smoke-test-failed"
-
-
-class PromptMismatch(CycleFailed):
-    code = "prompt-mismatch"
 
 
 class ChampionMoved(Conflict):
@@ -53,24 +37,7 @@ class NothingToRollBack(Conflict):
     code = "nothing-to-roll-back"
 
 
-class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """Where versions are kept, served and named."""
-
-    model: str
-    """The alias that people chat with, and the name under which the registry keeps its versions."""
-    registry: Registry
-    upstream: Upstream
-    data_dir: Path
-    settings: LearnerSettings
-    mirrors: list[str] = []
-    """URLs of the other hosts that the gateway asks: a version is put on each before it serves."""
-
-    @property
-    def alias_file(self) -> Path:
-        return self.data_dir / "alias.json"
-
-
-class Deployed(msgspec.Struct, frozen=True, kw_only=True):
+class Deployed(Placed, frozen=True, kw_only=True):
     """What a deploy did."""
 
     version: str
@@ -79,16 +46,9 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
     """The version that served before; none for the first."""
     flip_ms: float
     """How long the swap itself took: the rename of alias.json."""
-    load_s: float
-    smoke_reply_tokens: int
-    prompt_checked: bool
-    """Whether the upstream tells how it renders prompts; then they were found right."""
     drained: bool
     """Whether the old version was seen to leave memory within drain_timeout_s; if not, it leaves when its last reply
     has ended."""
-    missed: list[str] = []
-    """Hosts that did not answer and have not got the version: the gateway asks them for nothing of it until it is
-    promoted again."""
 
 
 def champion_of(site: Site) -> Alias | None:
@@ -125,15 +85,10 @@ def bootstrap(site: Site, base: VersionManifest) -> Deployed | None:
     if alias is None:
         return _deploy(site, base, "bootstrap", expected=None, back=False)
     manifest = site.registry.get(site.model, alias.champion.version)
-    _push(site, manifest, alias.champion.tag)
+    push(site, manifest, alias.champion.tag)
     site.upstream.load(alias.champion.tag)
-    _mirror(site, manifest, alias.champion.tag)
+    mirror(site, manifest, alias.champion.tag)
     return None
-
-
-def tag_of(manifest: VersionManifest) -> str:
-    """The upstream's immutable name for a version: `assistant:1.1.0`."""
-    return f"{manifest.model}:{manifest.version}"
 
 
 def _deploy(site: Site, manifest: VersionManifest, reason: str, *, expected: str | None, back: bool) -> Deployed:
@@ -142,11 +97,7 @@ def _deploy(site: Site, manifest: VersionManifest, reason: str, *, expected: str
     tag = tag_of(manifest)
     serving = before is not None and before.champion.tag == tag
     try:
-        _push(site, manifest, tag)
-        load_s = site.upstream.load(tag)
-        smoke_reply_tokens = _smoke_test(site, tag)
-        prompt_checked = check_prompt(site, manifest, tag)
-        missed = _mirror(site, manifest, tag)
+        placed = place(site, manifest, tag)
         old, flip_ms = _swap(site, manifest, tag, reason, expected=expected, back=back)
     except RatchetError:
         if not serving:
@@ -155,94 +106,8 @@ def _deploy(site: Site, manifest: VersionManifest, reason: str, *, expected: str
     drained = old is None or _drain(site, old, manifest)
     return Deployed(
         version=manifest.version, tag=tag, previous=None if before is None else before.champion.version,
-        flip_ms=flip_ms, load_s=load_s, smoke_reply_tokens=smoke_reply_tokens, prompt_checked=prompt_checked,
-        drained=drained, missed=missed,
+        flip_ms=flip_ms, drained=drained, **msgspec.structs.asdict(placed),
     )  # fmt: skip
-
-
-def _mirror(site: Site, manifest: VersionManifest, tag: str) -> list[str]:
-    """Put a version on the other hosts, each as carefully as on the first; returns those that did not answer.
-
-    One that is away holds nobody up: what it lacks it is not asked for. One that answers and does it wrong stops the
-    deploy, as the first host does.
-    """
-    missed = []
-    for url in site.mirrors:
-        try:
-            with Upstream(url, timeout_s=site.settings.warm_timeout_s) as mirror:
-                there = msgspec.structs.replace(site, upstream=mirror)
-                _push(there, manifest, tag)
-                mirror.load(tag)
-                _smoke_test(there, tag)
-                check_prompt(there, manifest, tag)
-        except (UpstreamDown, UpstreamBroke):
-            missed.append(url)
-    return missed
-
-
-def _unload_everywhere(site: Site, tag: str) -> None:
-    """Take a model out of the memory of all hosts. Raises what the first host's asking raises; others may be away."""
-    for url in site.mirrors:
-        with suppress(RatchetError), Upstream(url, timeout_s=site.settings.warm_timeout_s) as mirror:
-            mirror.unload(tag)
-    site.upstream.unload(tag)
-
-
-def _push(site: Site, manifest: VersionManifest, tag: str) -> None:
-    """Put the version on the upstream, unless what it has under this tag is what was put there.
-
-    A name is never made anew while it may be serving, because a real Ollama answers 404 and 500 meanwhile.
-    """
-    ledger_file = site.data_dir / "pushed.json"
-    ledger: dict[str, str] = {}
-    with suppress(FileNotFoundError, msgspec.DecodeError):  # lost or spoilt, it only costs a push
-        ledger = msgspec.json.decode(ledger_file.read_bytes(), type=dict[str, str])
-    key = f"{site.upstream.url} {tag} {manifest.gguf_sha256}"
-    digest = site.upstream.tags().get(tag)
-    if digest is not None and ledger.get(key) == digest:
-        return
-    gguf = site.registry.verify(manifest)
-    site.upstream.push(
-        tag, gguf, template=manifest.template, system=manifest.system, parameters=manifest.parameters,
-        sha256=manifest.gguf_sha256,
-    )  # fmt: skip
-    ledger[key] = site.upstream.tags().get(tag, "")
-    replace_file(ledger_file, msgspec.json.format(msgspec.json.encode(ledger), indent=2))
-
-
-def _smoke_test(site: Site, tag: str) -> int:
-    """One whole chat on the tag; returns the reply's tokens. Raises SmokeTestFailed for an empty reply."""
-    options = {"temperature": 0, "seed": 1, "num_predict": site.settings.max_reply_tokens}
-    answer = site.upstream.chat(tag, SMOKE, options=options)
-    if fault_of(answer.text) == "empty":
-        raise SmokeTestFailed(
-            f"{tag} answers with nothing.", "Look at its template and stops, and at the run's report."
-        )
-    return answer.reply_tokens
-
-
-def check_prompt(site: Site, manifest: VersionManifest, tag: str) -> bool:
-    """Whether the upstream's prompts were compared with the model's own template; PromptMismatch where they differ.
-
-    Not compared: where the upstream doesn't tell its prompts, or the GGUF has no template of its own.
-    """
-    if site.upstream.rendered(tag, PROBES[0]) is None:
-        return False
-    try:
-        template = read_template(site.registry.gguf_path(manifest))
-        wanted = [render(template, probe) for probe in PROBES]
-    except UnknownTemplate:
-        if site.settings.chat_template:
-            return False  # the operator gave a template because the model's own is none that we can render
-        raise
-    for probe, prompt in zip(PROBES, wanted, strict=True):
-        if site.upstream.rendered(tag, probe) != prompt:
-            raise PromptMismatch(
-                f"{tag} would be prompted otherwise than it was trained: a probe of {len(probe)} messages is rendered "
-                "unlike its own template.",
-                "Set learner.chat_template, chat_system and chat_stops to what the model was trained with.",
-            )
-    return True
 
 
 def _swap(
@@ -295,7 +160,7 @@ def _drain(site: Site, old: Served, new: VersionManifest) -> bool:
         with _alias_lock(site):
             if _in_use(site, old.tag):
                 return False
-            _unload_everywhere(site, old.tag)
+            unload_everywhere(site, old.tag)
         while old.tag in site.upstream.loaded():
             if time.monotonic() > limit:
                 return False
@@ -322,7 +187,7 @@ def _let_go(site: Site, tag: str) -> None:
     """Free the memory of what did not come to serve. A failure of this must not hide the one that led here."""
     with suppress(RatchetError), _alias_lock(site):
         if not _in_use(site, tag):
-            _unload_everywhere(site, tag)
+            unload_everywhere(site, tag)
 
 
 @contextmanager

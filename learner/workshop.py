@@ -14,8 +14,8 @@ import msgspec
 
 from feedback.files import replace_file
 from feedback.settings import StoreSettings
-from learner.deploy import Site
 from learner.gateway import Gateway
+from learner.placing import Site
 from learner.registry import Registry
 from learner.runs import Progress, TrainingJob, TrainingResult
 from learner.settings import LearnerSettings, RecipeSettings

@@ -16,29 +16,37 @@ from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
 from feedback.errors import RatchetError
-from feedback.settings import PoolSettings, StoreSettings
+from feedback.settings import LabellingSettings, PoolSettings, QualitySettings, StoreSettings
 from feedback.store.database import Store
-from service import artefacts, errors, health, requests, turns
+from service import artefacts, conversations, errors, health, preferences, requests, turns
 from service.aliases import AliasBook
 from service.chat import embeddings, management, models, routes
 from service.chat.attachments import whole_body_limit
-from service.exposition import Exposition
 from service.idempotency import Replays
 from service.keys import routes as keys_routes
 from service.keys.guard import Guard
 from service.keys.hosts import keys_required
 from service.keys.opening import opened_door
-from service.meters import Meters
-from service.metrics import metrics_route
+from service.labelling import routes as labelling_routes
+from service.labelling.desk import Desk
+from service.labelling.filling import filling
+from service.measures import routes as measures_routes
+from service.measures.keeping import measuring
+from service.observing.exposition import Exposition
+from service.observing.meters import Meters
+from service.observing.metrics import metrics_route
+from service.observing.tracing import open_tracing
 from service.openapi import routes as openapi_routes
-from service.pages import login
+from service.pages import house, login
 from service.pages import routes as pages
 from service.parts import Parts
 from service.privacy import routes as privacy_routes
 from service.privacy.erasing import Eraser
 from service.privacy.retention import housekeeping
+from service.quality import routes as quality_routes
+from service.quality.watching import watched
 from service.settings import GatewaySettings
-from service.tracing import open_tracing
+from service.transfer import routes as transfer_routes
 from service.upstream.client import Upstream
 from service.words import routes as words_routes
 from service.words.book import WordBook
@@ -66,6 +74,9 @@ ROUTES: list[ControllerRouterHandler] = [
     turns.annotate,
     turns.read_turn,
     turns.read_turns,
+    preferences.prefer,
+    conversations.read_conversations,
+    conversations.read_conversation,
     artefacts.put_tokenizer,
     artefacts.freeze_pool,
     artefacts.read_snapshot,
@@ -96,23 +107,36 @@ ROUTES: list[ControllerRouterHandler] = [
     health.ready,
     pages.chat_page,
     pages.page_file,
+    pages.chat_file,
     login.login_page,
     login.sign_in,
     login.sign_out,
+    *house.ROUTES,
+    *labelling_routes.ROUTES,
+    *quality_routes.ROUTES,
+    *measures_routes.ROUTES,
+    *transfer_routes.ROUTES,
 ]
 
 
-def create_app(gateway: GatewaySettings, store: StoreSettings, pool: PoolSettings) -> Litestar:
+def create_app(
+    gateway: GatewaySettings,
+    store: StoreSettings,
+    pool: PoolSettings,
+    labelling: LabellingSettings | None = None,
+    quality: QualitySettings | None = None,
+) -> Litestar:
     """The app. Raises InvalidWords, Forbidden at once; StoreLocked and StoreUnavailable at startup."""
     words = WordBook(sources_of(gateway), store.data_dir / "words")
-    meters = Meters()
+    meters, labels, checks = Meters(), labelling or LabellingSettings(), quality or QualitySettings()
     tracing = open_tracing(gateway.otlp_endpoint)
 
     @contextlib.asynccontextmanager
     async def opened(app: Litestar) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             try:
-                app.state.parts = await stack.enter_async_context(_parts(gateway, store, pool, words, meters))
+                opening = _parts(gateway, store, pool, labels, checks, words, meters)
+                app.state.parts = await stack.enter_async_context(opening)
             except RatchetError as error:
                 app.state.startup_error = error  # uvicorn only logs it; `server` raises it to whoever started us
                 raise
@@ -144,7 +168,13 @@ def _with_images(gateway: GatewaySettings) -> Router:
 
 @contextlib.asynccontextmanager
 async def _parts(
-    gateway: GatewaySettings, store_settings: StoreSettings, pool: PoolSettings, words: WordBook, meters: Meters
+    gateway: GatewaySettings,
+    store_settings: StoreSettings,
+    pool: PoolSettings,
+    labelling: LabellingSettings,
+    quality: QualitySettings,
+    words: WordBook,
+    meters: Meters,
 ) -> AsyncIterator[Parts]:
     store = await asyncio.to_thread(Store.open, store_settings)
     store.tell_commits(meters.committed)
@@ -154,12 +184,23 @@ async def _parts(
             Upstream(gateway) as upstream,
             words.watching(gateway.words_reload_s),
             opened_door(gateway, store, store_settings.data_dir) as door,
-            housekeeping(store, eraser := Eraser(store, data_dir, door.ring), data_dir, store_settings.retention_days),
+            Desk.opened(store, words, data_dir, labelling) as desk,
+            filling(store, labelling, desk.board, data_dir),
+            housekeeping(
+                store,
+                eraser := Eraser(store, data_dir, door.ring, desk.hears_of_erasures()),
+                data_dir,
+                store_settings.retention_days,
+            ),
+            measuring(store) as measures,
+            watched(store, quality) as watching,
         ):
             yield Parts(
                 gateway=gateway,
                 store_settings=store_settings,
                 pool=pool,
+                labelling=labelling,
+                quality=quality,
                 store=store,
                 upstream=upstream,
                 aliases=AliasBook(store_settings.data_dir / "alias.json", gateway, lambda: upstream.tags),
@@ -168,7 +209,10 @@ async def _parts(
                 replays=Replays(store),
                 exposition=Exposition(meters, store, words, upstream),
                 door=door,
+                desk=desk,
                 eraser=eraser,
+                measures=measures,
+                watching=watching,
                 freezing=asyncio.Lock(),
             )
     finally:

@@ -26,6 +26,7 @@ from feedback.errors import (
 )
 from feedback.files import replace_file
 from feedback.mint import new_id, now
+from feedback.quality.trust import standing_of
 from learner.alias import Alias
 from learner.records import (
     CycleState,
@@ -211,16 +212,19 @@ def _freeze(parts: Parts, given: SnapshotInput) -> msgspec.Struct:
                 f"There is no tokenizer {given.tokenizer[:64]!r} here.", "PUT /tokenizers/<sha256> first."
             )
     with parts.eraser.freezing, parts.store.reader() as cursor:
+        at = now()
         return freeze(
-            cursor, parts.pool, parts.data_dir / "snapshots", tokenizer, given.guard, now(), base_model=given.base_model
-        )
+            cursor, parts.pool, parts.data_dir / "snapshots", tokenizer, given.guard, at,
+            base_model=given.base_model, standing=standing_of(cursor, parts.quality, at),
+        )  # fmt: skip
 
 
 def _pool_counts(parts: Parts) -> dict[str, int]:
     from feedback.freeze import pool_counts  # as above
 
     with parts.store.reader() as cursor:
-        return pool_counts(cursor, parts.pool, now())
+        at = now()
+        return pool_counts(cursor, parts.pool, at, standing_of(cursor, parts.quality, at))
 
 
 def _manifests(registry: Path) -> list[VersionManifest]:

@@ -7,10 +7,14 @@ its operator. Must never happen: a request that the guard has not seen counts as
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
+from urllib.parse import unquote
 
 import msgspec
 from litestar.connection import ASGIConnection
+
+from feedback.errors import InvalidInput
 
 Role = Literal["user", "annotator", "reviewer", "expert", "operator"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -28,6 +32,9 @@ AREA_OF: dict[Allow, Area] = {
     "operator": "operate",
 }
 SCOPE_KEY = "ratchet.caller"
+PERSON_HEADER = b"x-person"
+PERSON_LIMIT = 200
+"""Characters of a person's name."""
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,3 +83,16 @@ def caller_of(request: ASGIConnection[Any, Any, Any, Any]) -> Caller:
     """Who sent this request, as the guard found out."""
     caller: Caller = request.scope.get(SCOPE_KEY, NOBODY)  # type: ignore[assignment]
     return caller
+
+
+def said_person(caller: Caller, headers: Mapping[bytes, bytes]) -> str:
+    """Who a request says it is for, in `X-Person`: heard only where no key could say it. Empty where it does not say.
+
+    Raises InvalidInput for what is no name.
+    """
+    if caller.key_id or (said := headers.get(PERSON_HEADER)) is None:
+        return ""
+    person = unquote(said.decode("latin-1")).strip()
+    if not 1 <= len(person) <= PERSON_LIMIT or not person.isprintable():
+        raise InvalidInput("X-Person is no name.", f"Send 1 to {PERSON_LIMIT} printable characters, percent-encoded.")
+    return person

@@ -13,6 +13,7 @@ import msgspec
 
 from feedback.annotations import AnnotationInput, check_annotation
 from feedback.errors import BlockedText
+from feedback.preferences import PreferenceInput
 from feedback.ratings import RatingInput, check_rating
 from feedback.turns import FilterHit
 from service.chat.fields import named
@@ -44,6 +45,7 @@ def words_in_annotation(words: WordBook, given: AnnotationInput, turn_id: str) -
         changed = msgspec.structs.replace(
             given,
             note=seen.note(given.note, "note"),
+            category=seen.note(given.category, "category"),
             corrected_reply=seen.correction(given.corrected_reply),
             accept=[seen.phrase(phrase) for phrase in given.accept],
         )
@@ -51,6 +53,27 @@ def words_in_annotation(words: WordBook, given: AnnotationInput, turn_id: str) -
         seen.tell(turn_id)
     check_annotation(changed)
     return changed
+
+
+def words_in_preference(words: WordBook, given: PreferenceInput) -> PreferenceInput:
+    """The preference as it may be stored; hits are counted and logged."""
+    seen = _Seen(words)
+    try:
+        return msgspec.structs.replace(
+            given,
+            comment=seen.note(given.comment, "comment"),
+            reasons=[seen.note(reason, "reasons") for reason in given.reasons],
+        )
+    finally:
+        seen.tell(given.first)
+
+
+def words_in_note(words: WordBook, text: str, field: str, turn_id: str) -> str:
+    """A text of the desks that only people read, as it may be stored; hits are counted and logged."""
+    seen = _Seen(words)
+    text = seen.note(text, field)
+    seen.tell(turn_id)
+    return text
 
 
 class _Seen:

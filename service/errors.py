@@ -46,7 +46,7 @@ STATUS: dict[type[RatchetError], int] = {
 }
 """Class → status; a class that is not here has its nearest ancestor's."""
 
-RETRY_AFTER_S = {"store-busy": 1, "upstream-down": 5, "overloaded": 2}
+RETRY_AFTER_S = {"store-busy": 1, "upstream-down": 5, "overloaded": 2, "measures-not-ready": 2}
 """Code → seconds after which asking again may help, for the `Retry-After` header."""
 
 OPENAI_TYPES = {

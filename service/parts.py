@@ -9,16 +9,19 @@ from typing import Any
 
 from litestar import Request
 
-from feedback.settings import PoolSettings, StoreSettings
+from feedback.settings import LabellingSettings, PoolSettings, QualitySettings, StoreSettings
 from feedback.store.database import Store
 from service.aliases import AliasBook
 from service.chat.contexts import Contexts
-from service.exposition import Exposition
 from service.idempotency import Replays
 from service.keys.guard import Door
 from service.keys.limits import Limits
-from service.meters import Meters
+from service.labelling.desk import Desk
+from service.measures.keeping import Measuring
+from service.observing.exposition import Exposition
+from service.observing.meters import Meters
 from service.privacy.erasing import Eraser
+from service.quality.watching import Watching
 from service.settings import GatewaySettings
 from service.upstream.client import Upstream
 from service.words.book import WordBook
@@ -33,6 +36,9 @@ class Parts:
     gateway: GatewaySettings
     store_settings: StoreSettings
     pool: PoolSettings
+    labelling: LabellingSettings
+    quality: QualitySettings
+    watching: Watching
     store: Store
     upstream: Upstream
     aliases: AliasBook
@@ -44,8 +50,16 @@ class Parts:
     """Keys, sessions and limits."""
     contexts: Contexts = dataclasses.field(default_factory=Contexts)
     """Histories in tokens that were given out."""
+    desk: Desk
+    """Where annotators, reviewers and experts get their work, and leave it."""
     eraser: Eraser
     """Removes what a person, or the operator, wants gone."""
+    measures: Measuring
+    """What people think of each version, in counts that are kept up."""
+    importing: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
+    """Held between looking whether something is stored and storing it: nobody else may add the same meanwhile."""
+    deciding: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
+    """Held while a guideline or gold is written: each version follows the one before it."""
     freezing: asyncio.Lock
     """One snapshot at a time: a freeze takes seconds of a core."""
 

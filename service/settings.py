@@ -73,8 +73,18 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Seconds between looks at the lists' files; one that changed serves after the next look but one. 0 never looks."""
     words_log_text: bool = False
     """Whether the log shows the text of each hit, and not only its rule and place."""
+    drafts_share: float = 0.1
+    """How often the chat page asks for two drafts and which is better, as a share of messages, 0 to 1."""
+    record_uncertainty: float = 0.0
+    """Share of recorded chats, 0 to 1, for which the upstream is asked how probable its tokens were, so that the
+    replies it was least sure of can be looked at first. Clients are not sent what they did not ask for."""
     unrecorded_aliases: list[str] = []
     """Names to chat with whose exchanges are never recorded: nothing of them is kept but counts."""
+    webhook_secrets: list[str] = []
+    """Secrets that ratings by webhook may be signed with, base64 of at least 16 bytes, `whsec_` before it or not. Also
+    those in the data folder's file `webhook-secret`, one a line. None at all: webhooks are refused."""
+    webhook_window_s: float = 300.0
+    """How far a webhook's signed time may be from now, seconds."""
     metrics_public: bool = False
     """Whether `GET /metrics` is for anybody who reaches the gateway, and not for operators only."""
     otlp_endpoint: str = ""

@@ -19,7 +19,7 @@ import pytest
 from service.cli.settings import TABLES
 
 ROOT = Path(__file__).parent.parent
-IMPORTED_AS = {"google_re2": "re2", "opentelemetry_sdk": "opentelemetry"}
+IMPORTED_AS = {"google_re2": "re2", "opentelemetry_sdk": "opentelemetry", "markdown_it_py": "markdown_it"}
 """Packages whose module has another name."""
 HEAVY = ("torch", "ray", "transformers", "peft", "pandas", "sklearn")
 LIGHT = [
@@ -33,7 +33,7 @@ LIGHT = [
     "learner.gate",
     "learner.scoring",
     "service.app",
-    "service.server",
+    "service.front.server",
     "service.cli.main",
     "service.cli.supervisor",
 ]

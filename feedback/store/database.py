@@ -24,6 +24,7 @@ import duckdb
 
 from feedback.annotations import Annotation
 from feedback.errors import Conflict, RatchetError, StoreUnavailable
+from feedback.facets import Facets
 from feedback.keyed import KeyedAnswer
 from feedback.keys import KeyCreated, KeyRevoked
 from feedback.mint import now
@@ -32,6 +33,7 @@ from feedback.settings import StoreSettings
 from feedback.store.admission import unknown_turn
 from feedback.store.backup import copy_database
 from feedback.store.connection import Connection
+from feedback.store.facet_rows import add_facets
 from feedback.store.migrations import MIGRATIONS, Migration, migrate
 from feedback.store.removal import (
     Doomed,
@@ -49,11 +51,14 @@ from feedback.store.removal import (
 )
 from feedback.store.rewrite import copy_living, drop_fresh, drop_leftovers, fresh_file, take_place
 from feedback.store.session import Write
-from feedback.store.tables import ANNOTATIONS, KEYED, KEYS, RATINGS, REVOCATIONS, TURNS, Kind, Table
+from feedback.store.table import Kind, Table
+from feedback.store.tables import ANNOTATIONS, KEYED, KEYS, RATINGS, REVOCATIONS, TURNS
 from feedback.store.writer import Writer
 from feedback.turns import Turn
 
 FILE_NAME = "ratchet.duckdb"
+Beside = tuple[Table[Any], Any]
+"""A table and an item for it."""
 COMPACT_TRIES = 5
 """How often `compact` waits for readers to leave, before it gives up for now."""
 
@@ -84,6 +89,20 @@ class Store:
             connection.close()
             raise
 
+    def add(self, table: Table[Kind], item: Kind, *beside: Beside) -> Future[None]:
+        """Append an item to a table, and others to theirs: all of them durably, or none.
+
+        The future fails with UnknownTurn where a table is about turns and the item's is not stored; of what is
+        `beside` it that is not looked at. Else as `add_turn`.
+        """
+        rows = tuple((other, other.row(one)) for other, one in beside)
+        return self._writer.submit(Write(table, table.row(item), beside=rows))
+
+    def rows(self, table: Table[Kind], rest: str = "", values: Sequence[Any] = ()) -> list[Kind]:
+        """Items of a table; `rest` is what follows `SELECT … FROM table`, with a mark for each of the `values`."""
+        with self.reader() as cursor:
+            return [table.item(row) for row in cursor.execute(f"{table.select} {rest}", list(values)).fetchall()]
+
     def add_turn(self, turn: Turn, keyed: KeyedAnswer | None = None) -> Future[None]:
         """Append a turn, and with it the key that it answers. The future is resolved once both are durable.
 
@@ -91,51 +110,51 @@ class Store:
         StoreUnavailable after `close`. The future fails with: Conflict where a recent row has the same id,
         StoreUnavailable where the disk refuses, InvalidInput where DuckDB does.
         """
-        return self._add(TURNS, turn, keyed)
+        return self.add(TURNS, turn, *_keyed(keyed))
 
     def add_rating(self, rating: Rating, keyed: KeyedAnswer | None = None) -> Future[None]:
         """Append a rating, as `add_turn`; the future fails with UnknownTurn where its turn is not stored."""
-        return self._add(RATINGS, rating, keyed)
+        return self.add(RATINGS, rating, *_keyed(keyed))
 
     def add_annotation(self, annotation: Annotation, keyed: KeyedAnswer | None = None) -> Future[None]:
         """Append an annotation, as `add_turn`; the future fails with UnknownTurn where its turn is not stored."""
-        return self._add(ANNOTATIONS, annotation, keyed)
+        return self.add(ANNOTATIONS, annotation, *_keyed(keyed))
 
     def add_key(self, key: KeyCreated) -> Future[None]:
         """Append an API key, as `add_turn`."""
-        return self._add(KEYS, key)
+        return self.add(KEYS, key)
 
     def add_revocation(self, revocation: KeyRevoked) -> Future[None]:
         """Append that a key holds no longer, as `add_turn`."""
-        return self._add(REVOCATIONS, revocation)
+        return self.add(REVOCATIONS, revocation)
 
     def api_keys(self) -> list[KeyCreated]:
         """Every API key that was ever made, oldest first; also those that were revoked."""
-        return self._select(KEYS, "ORDER BY key_id", [])
+        return self.rows(KEYS, "ORDER BY key_id")
 
     def revocations(self) -> list[KeyRevoked]:
         """Every revocation of a key, oldest first."""
-        return self._select(REVOCATIONS, "ORDER BY revocation_id", [])
+        return self.rows(REVOCATIONS, "ORDER BY revocation_id")
 
     def turn(self, turn_id: str) -> Turn:
         """The turn of that id. Raises UnknownTurn."""
-        found = self._select(TURNS, "WHERE turn_id = ? LIMIT 1", [turn_id])
+        found = self.rows(TURNS, "WHERE turn_id = ? LIMIT 1", [turn_id])
         if not found:
             raise unknown_turn(turn_id)
         return found[0]
 
     def ratings(self, turn_id: str) -> list[Rating]:
         """Every rating of a turn, oldest first; none for a turn that is not stored."""
-        return self._select(RATINGS, "WHERE turn_id = ? ORDER BY created_at, rating_id", [turn_id])
+        return self.rows(RATINGS, "WHERE turn_id = ? ORDER BY created_at, rating_id", [turn_id])
 
     def annotations(self, turn_id: str) -> list[Annotation]:
         """Every annotation of a turn, oldest first; none for a turn that is not stored."""
-        return self._select(ANNOTATIONS, "WHERE turn_id = ? ORDER BY created_at, annotation_id", [turn_id])
+        return self.rows(ANNOTATIONS, "WHERE turn_id = ? ORDER BY created_at, annotation_id", [turn_id])
 
     def keyed(self, key_hash: str, since: dt.datetime) -> KeyedAnswer | None:
         """What was answered to a request with this key since then, if anything was."""
         moment = since.astimezone(dt.UTC).replace(tzinfo=None)
-        found = self._select(
+        found = self.rows(
             KEYED, "WHERE created_at >= ? AND key_hash = ? ORDER BY created_at DESC LIMIT 1", [moment, key_hash]
         )
         return found[0] if found else None
@@ -146,7 +165,7 @@ class Store:
         For browsing, not for following: an id is minted when its turn begins, so a long reply's turn is stored behind
         the ids of turns that began later.
         """
-        return self._select(TURNS, "WHERE turn_id > ? ORDER BY turn_id LIMIT ?", [after, limit])
+        return self.rows(TURNS, "WHERE turn_id > ? ORDER BY turn_id LIMIT ?", [after, limit])
 
     @property
     def queued(self) -> int:
@@ -219,6 +238,11 @@ class Store:
         """Take out every rating and annotation that a person gave, as `remove_turns`."""
         return self._writer.act(lambda connection: remove_verdicts(connection, subject)).result()
 
+    def add_facets(self, facets: Sequence[Facets]) -> int:
+        """Keep what turns are about, those that are still stored and have none yet; gives how many. As `remove_turns`:
+        a few hundred at a time."""
+        return self._writer.act(lambda connection: add_facets(connection, facets)).result()
+
     def keys_of(self, subject: str) -> list[str]:
         """Ids of a person's API keys, also of those that hold no longer."""
         with self.reader() as cursor:
@@ -268,13 +292,10 @@ class Store:
         self._writer.close()
         self._connection.close()
 
-    def _add(self, table: Table[Kind], item: Kind, keyed: KeyedAnswer | None = None) -> Future[None]:
-        return self._writer.submit(Write(table, table.row(item), keyed=KEYED.row(keyed) if keyed is not None else None))
-
-    def _select(self, table: Table[Kind], rest: str, values: list[Any]) -> list[Kind]:
-        with self.reader() as cursor:
-            return [table.item(row) for row in cursor.execute(f"{table.select} {rest}", values).fetchall()]
-
 
 def _count(cursor: duckdb.DuckDBPyConnection, table: str) -> int:
     return int(cursor.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+
+
+def _keyed(keyed: KeyedAnswer | None) -> tuple[Beside, ...]:
+    return () if keyed is None else ((KEYED, keyed),)

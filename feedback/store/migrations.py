@@ -77,7 +77,71 @@ def idempotency_keys(con: duckdb.DuckDBPyConnection) -> None:
     """)
 
 
-MIGRATIONS: tuple[Migration, ...] = (first_tables, attachments_of_turns, api_keys, idempotency_keys)
+def labelling(con: duckdb.DuckDBPyConnection) -> None:
+    """The queue of trained people, what they decide, and what people prefer. What was stored before says nothing of
+    either."""
+    con.execute("ALTER TABLE turns ADD COLUMN uncertainty DOUBLE")
+    for column in (
+        "item_id VARCHAR DEFAULT ''", "guideline INTEGER DEFAULT 0", "seconds DOUBLE", "category VARCHAR DEFAULT ''",
+        "flags VARCHAR DEFAULT '[]'",
+    ):  # fmt: skip
+        con.execute(f"ALTER TABLE annotations ADD COLUMN {column}")
+    about = "turn_id VARCHAR NOT NULL, item_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL"
+    con.execute("""
+        CREATE TABLE preferences (
+            preference_id VARCHAR NOT NULL, turn_id VARCHAR NOT NULL, other_turn_id VARCHAR NOT NULL,
+            created_at TIMESTAMP NOT NULL, rater VARCHAR NOT NULL, preferred VARCHAR NOT NULL, reasons VARCHAR NOT NULL,
+            comment VARCHAR NOT NULL)
+    """)
+    con.execute("""
+        CREATE TABLE items (
+            item_id VARCHAR NOT NULL, turn_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL, project VARCHAR NOT NULL,
+            choice VARCHAR NOT NULL, probability DOUBLE NOT NULL, annotators TINYINT NOT NULL, review BOOLEAN NOT NULL,
+            language VARCHAR NOT NULL, topic VARCHAR NOT NULL, version VARCHAR NOT NULL)
+    """)
+    con.execute(f"""
+        CREATE TABLE leases (
+            lease_id VARCHAR NOT NULL, {about}, person VARCHAR NOT NULL, stage VARCHAR NOT NULL,
+            expires_at TIMESTAMP NOT NULL)
+    """)
+    con.execute(f"""
+        CREATE TABLE skips (
+            skip_id VARCHAR NOT NULL, {about}, person VARCHAR NOT NULL, reason VARCHAR NOT NULL, note VARCHAR NOT NULL)
+    """)
+    con.execute(f"""
+        CREATE TABLE reviews (
+            review_id VARCHAR NOT NULL, {about}, person VARCHAR NOT NULL, decision VARCHAR NOT NULL,
+            annotation_id VARCHAR NOT NULL, reason VARCHAR NOT NULL)
+    """)
+    con.execute(f"""
+        CREATE TABLE gold (
+            gold_id VARCHAR NOT NULL, {about}, author VARCHAR NOT NULL, accuracy TINYINT NOT NULL,
+            fluency TINYINT NOT NULL, retired BOOLEAN NOT NULL, note VARCHAR NOT NULL)
+    """)
+    con.execute("""
+        CREATE TABLE guidelines (
+            guideline_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL, project VARCHAR NOT NULL,
+            version INTEGER NOT NULL, author VARCHAR NOT NULL, text VARCHAR NOT NULL)
+    """)
+    con.execute("""
+        CREATE TABLE profiles (
+            profile_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL, person VARCHAR NOT NULL,
+            languages VARCHAR NOT NULL, topics VARCHAR NOT NULL)
+    """)
+    con.execute("""
+        CREATE TABLE quarantines (
+            quarantine_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL, kind VARCHAR NOT NULL,
+            target VARCHAR NOT NULL, reason VARCHAR NOT NULL, evidence VARCHAR NOT NULL)
+    """)
+    con.execute("""
+        CREATE TABLE lifts (
+            lift_id VARCHAR NOT NULL, quarantine_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL,
+            operator VARCHAR NOT NULL, reason VARCHAR NOT NULL)
+    """)
+    con.execute("CREATE TABLE facets (turn_id VARCHAR NOT NULL, language VARCHAR NOT NULL, topic VARCHAR NOT NULL)")
+
+
+MIGRATIONS: tuple[Migration, ...] = (first_tables, attachments_of_turns, api_keys, idempotency_keys, labelling)
 
 
 def migrate(con: duckdb.DuckDBPyConnection, file: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -21,8 +21,11 @@ import msgspec
 from feedback.errors import InvalidInput
 from feedback.keys import KeyRevoked
 from feedback.store.connection import Connection
+from feedback.store.tables import KEYED, TABLES
 
 ABOUT = "turn_id IN (SELECT unnest(?::VARCHAR[]))"
+ABOUT_OTHER = f"other_{ABOUT}"
+SUSPECTED = "kind = 'rater' AND target = ?"
 BATCH_TURNS = 256
 """Turns that go in one transaction: some ten milliseconds among a million."""
 
@@ -78,12 +81,15 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
     turns: int = 0
     ratings: int = 0
     annotations: int = 0
+    others: int = 0
+    """Of labelling: items, leases, reviews, …"""
 
     def __add__(self, other: Removed) -> Removed:
         return Removed(
             turns=self.turns + other.turns,
             ratings=self.ratings + other.ratings,
             annotations=self.annotations + other.annotations,
+            others=self.others + other.others,
         )
 
 
@@ -113,13 +119,21 @@ def _counts_about(cursor: duckdb.DuckDBPyConnection, table: str, turn_ids: list[
 
 
 def verdicts_of(cursor: duckdb.DuckDBPyConnection, subject: str) -> Removed:
-    """How many ratings and annotations this person gave, of whosever turns."""
-    query = """
-        SELECT (SELECT count(*) FROM ratings WHERE rater = $whose),
-               (SELECT count(*) FROM annotations WHERE annotator = $whose)
-        """
-    ((ratings, annotations),) = cursor.execute(query, {"whose": subject}).fetchall()
-    return Removed(ratings=ratings, annotations=annotations)
+    """How many rows this person wrote, about whosever turns, and how many are about them."""
+    found = {table.name: _count(cursor, table.name, f"{table.by} = ?", subject) for table in TABLES if table.by}
+    found["quarantines"] = _count(cursor, "quarantines", SUSPECTED, subject)
+    return _counted(found)
+
+
+def _count(cursor: duckdb.DuckDBPyConnection, table: str, condition: str, value: str) -> int:
+    return int(cursor.execute(f"SELECT count(*) FROM {table} WHERE {condition}", [value]).fetchall()[0][0])
+
+
+def _counted(rows: Mapping[str, int]) -> Removed:
+    """Rows by table, as they are told of. What is only a copy of something, or worked out from it, is not."""
+    named = {name: rows.get(name, 0) for name in ("turns", "ratings", "annotations")}
+    untold = {*named, KEYED.name, "facets"}
+    return Removed(**named, others=sum(count for name, count in rows.items() if name not in untold))
 
 
 def written_into(cursor: duckdb.DuckDBPyConnection, subject: str) -> list[str]:
@@ -138,18 +152,24 @@ def written_into(cursor: duckdb.DuckDBPyConnection, subject: str) -> list[str]:
 def remove_turns(connection: Connection, turn_ids: Sequence[str]) -> Removed:
     """Take these turns out, with all that was said of them, in one transaction. For the writer's thread only."""
     ids = list(turn_ids)
-    tables = ("idempotency_keys", "ratings", "annotations", "turns")
-    return _remove(connection, [(table, ABOUT, ids) for table in tables])
+    about = [("preferences", ABOUT_OTHER, ids), ("facets", ABOUT, ids)]
+    return _remove(connection, [*about, *((table.name, ABOUT, ids) for table in TABLES if table.of_turns)])
 
 
 def remove_verdicts(connection: Connection, subject: str) -> Removed:
-    """Take out every rating and annotation that this person gave. For the writer's thread only."""
-    given = (("ratings", "rating_id", "rater"), ("annotations", "annotation_id", "annotator"))
+    """Take out every row that names this person as who wrote it, or whom it is about, of whosever turns. For the
+    writer's thread only."""
+    given = [table for table in TABLES if table.by]
     keys = [
-        ("idempotency_keys", f"answer_id IN (SELECT {own_id} FROM {table} WHERE {by} = ?)", subject)
-        for table, own_id, by in given
+        (KEYED.name, f"answer_id IN (SELECT {table.columns[0]} FROM {table.name} WHERE {table.by} = ?)", subject)
+        for table in given
     ]
-    return _remove(connection, [*keys, *((table, f"{by} = ?", subject) for table, _, by in given)])
+    suspected = [("quarantines", SUSPECTED, subject)]
+    return _remove(
+        connection,
+        [*keys, *suspected, *((table.name, f"{table.by} = ?", subject) for table in given)],
+        [("UPDATE guidelines SET author = '' WHERE author = ?", subject)],
+    )
 
 
 def keys_of(cursor: duckdb.DuckDBPyConnection, subject: str) -> list[str]:
@@ -186,21 +206,25 @@ def remove_keyed(connection: Connection, before: dt.datetime) -> int:
     return int(count)
 
 
-def _remove(connection: Connection, conditions: Sequence[tuple[str, str, Any]]) -> Removed:
-    """Delete from each table, in order, what the condition says of it."""
+def _remove(
+    connection: Connection, conditions: Sequence[tuple[str, str, Any]], changes: Sequence[tuple[str, Any]] = ()
+) -> Removed:
+    """Delete from each table, in order, what the condition says of it; then make the changes."""
     counts: dict[str, int] = {}
     with connection.cursor() as cursor:
         cursor.begin()
         try:
             for table, condition, value in conditions:
-                ((counts[table],),) = cursor.execute(f"DELETE FROM {table} WHERE {condition}", [value]).fetchall()
+                ((count,),) = cursor.execute(f"DELETE FROM {table} WHERE {condition}", [value]).fetchall()
+                counts[table] = counts.get(table, 0) + count
+            for change, value in changes:
+                cursor.execute(change, [value])
             cursor.commit()
         except duckdb.Error:
             with contextlib.suppress(duckdb.Error):  # a commit that fails has rolled back already
                 cursor.rollback()
             raise
-    counts.pop("idempotency_keys")  # no more than a copy of what goes
-    return Removed(**counts)
+    return _counted(counts)
 
 
 def referenced(cursor: duckdb.DuckDBPyConnection, names: Sequence[str]) -> set[str]:

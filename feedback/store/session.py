@@ -15,7 +15,8 @@ from typing import Any
 import duckdb
 
 from feedback.store.connection import Connection
-from feedback.store.tables import KEYED, TURNS, Row, Table
+from feedback.store.table import Row, Table
+from feedback.store.tables import TURNS
 
 
 @dataclass(slots=True, eq=False)
@@ -25,8 +26,8 @@ class Write:
     table: Table[Any]
     row: Row
     future: Future[None] = field(default_factory=Future)
-    keyed: Row | None = None
-    """A row of `idempotency_keys` that is stored with it, or not at all."""
+    beside: tuple[tuple[Table[Any], Row], ...] = ()
+    """Rows of other tables that are stored with it, or not at all."""
 
     @property
     def item_id(self) -> str:
@@ -68,9 +69,13 @@ class Session:
                 appender = self._appender(table)
                 appender.append_rows([write.row for write in batch if write.table is table])
                 appender.flush()
-            if keyed := [write.keyed for write in batch if write.keyed is not None]:
-                appender = self._appender(KEYED)
-                appender.append_rows(keyed)
+            beside: dict[Table[Any], list[Row]] = {}
+            for write in batch:
+                for table, row in write.beside:
+                    beside.setdefault(table, []).append(row)
+            for table, rows in beside.items():
+                appender = self._appender(table)
+                appender.append_rows(rows)
                 appender.flush()
             self._cursor.commit()
         except duckdb.Error:

@@ -1,123 +1,30 @@
-"""The three tables, and how a struct becomes a row and a row a struct.
+"""The tables: which struct's fields are the columns of which, ids first and long text last.
 
-A table's columns are its struct's fields, ids first and long text last: DuckDB reads by column, and a lookup or a
-count then never touches text. Lists and objects are JSON text. Times are UTC without a zone, exact to the
-microsecond: DuckDB hands zoned times to Python through pytz, which is not ours to ask for.
-
-A value that can't come back as it went in is refused here, before it is queued, so that one client's odd text can't
-fail its neighbours' batch. Must never be caught up in SQL: `migrations` makes the tables, this only fills and reads.
+A table that is about turns has the turn's id second. Whatever is added here is erased with its turn and with whoever
+wrote it, and stands in their export: `removal` and the export go through `TABLES`.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import operator
-from typing import Any, Generic, TypeVar
-
-import msgspec
+from typing import Any
 
 from feedback.annotations import Annotation
-from feedback.errors import InvalidInput
 from feedback.keyed import KeyedAnswer
 from feedback.keys import KeyCreated, KeyRevoked
+from feedback.labelling.records import Gold, Guideline, Item, Lease, Profile, Review, Skip
+from feedback.preferences import Preference
+from feedback.quality.records import Lift, Quarantine
 from feedback.ratings import Rating
+from feedback.store.table import Table
 from feedback.turns import Turn
-
-Kind = TypeVar("Kind", bound=msgspec.Struct)
-Row = tuple[Any, ...]
-EMPTY: dict[type, str] = {list: "[]", dict: "{}"}
-
-
-class Table(Generic[Kind]):
-    """One table and the struct whose fields are its columns."""
-
-    def __init__(
-        self, name: str, kind: type[Kind], columns: tuple[str, ...], json: tuple[str, ...], *, of_turns: bool = True
-    ) -> None:
-        """`of_turns`: each row is a turn or about one, whose id is then in the second column."""
-        self.name = name
-        self.of_turns = of_turns
-        self.kind = kind
-        self.columns = columns
-        """The first one is the row's own id."""
-        self._cells = operator.attrgetter(*columns)
-        self._json_at = {place: name for place, name in enumerate(columns) if name in json}
-        self.select = f"SELECT {', '.join(columns)} FROM {name}"
-        self._decoders = {
-            field.name: msgspec.json.Decoder(field.type) for field in msgspec.structs.fields(kind) if field.name in json
-        }
-
-    def row(self, item: Kind) -> Row:
-        """The item as a row, in the order of `columns`. Raises InvalidInput for what would not come back unchanged."""
-        row = list(self._cells(item))
-        for place, value in enumerate(row):
-            if (name := self._json_at.get(place)) is not None:
-                empty = None if value else EMPTY.get(type(value))
-                row[place] = self._json(name, value) if empty is None else empty
-            elif not (value is None or (type(value) is str and value.isascii())):  # most cells have nothing to check
-                row[place] = self._cell(self.columns[place], value)
-        return tuple(row)
-
-    def item(self, row: Row) -> Kind:
-        """The item that a row of `select` holds."""
-        values: dict[str, Any] = {}
-        for name, cell in zip(self.columns, row, strict=True):
-            decoder = self._decoders.get(name)
-            if decoder is not None:
-                values[name] = decoder.decode(cell)
-            else:
-                values[name] = cell.replace(tzinfo=dt.UTC) if isinstance(cell, dt.datetime) else cell
-        return self.kind(**values)
-
-    def _cell(self, name: str, value: Any) -> Any:
-        if isinstance(value, str):
-            return _utf8(name, value)
-        return _utc(name, value) if isinstance(value, dt.datetime) else value
-
-    def _json(self, name: str, value: Any) -> str:
-        try:
-            text = msgspec.json.encode(value).decode()
-            # Only free JSON can come back changed (NaN, tuples, keys that are not strings); the lists are typed.
-            same = not isinstance(value, dict) or not value or self._decoders[name].decode(text) == value
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise InvalidInput(
-                f"{name} can't be stored: it is not JSON in UTF-8.", "Send plain JSON values."
-            ) from error
-        if not same:
-            raise InvalidInput(f"{name} can't be stored: JSON would change it.", "Send plain JSON values.")
-        return text
-
-
-def _utf8(name: str, value: str) -> str:
-    """Lone surrogates are no characters and have no UTF-8: refuse them, naming where, never the text."""
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInput(
-            f"{name} is not Unicode text: half a surrogate pair stands at position {error.start}.",
-            "Send whole characters (in JSON, both halves of a \\ud83d\\ude00 pair).",
-        ) from error
-    return value
-
-
-def _utc(name: str, value: dt.datetime) -> dt.datetime:
-    if value.utcoffset() is None:
-        raise InvalidInput(f"{name} has no time zone.", "Mint times with feedback.mint.now().")
-    try:
-        return value.astimezone(dt.UTC).replace(tzinfo=None)
-    except OverflowError as error:
-        raise InvalidInput(
-            f"{name} lies outside the years 1 to 9999.", "Mint times with feedback.mint.now()."
-        ) from error
-
 
 TURNS = Table(
     "turns",
     Turn,
     (
         "turn_id", "conversation_id", "created_at", "alias", "version", "model_tag", "dialect", "status", "done_reason",
-        "subject", "prompt_tokens", "reply_tokens", "first_token_ms", "total_ms", "options", "filter_hits",
-        "attachments", "messages", "reply",
+        "subject", "prompt_tokens", "reply_tokens", "first_token_ms", "total_ms", "uncertainty", "options",
+        "filter_hits", "attachments", "messages", "reply",
     ),
     json=("options", "filter_hits", "attachments", "messages"),
 )  # fmt: skip
@@ -129,15 +36,17 @@ RATINGS = Table(
         "corrected_reply",
     ),
     json=("reasons",),
+    by="rater",
 )  # fmt: skip
 ANNOTATIONS = Table(
     "annotations",
     Annotation,
     (
-        "annotation_id", "turn_id", "created_at", "annotator", "tier", "accuracy", "fluency", "accept", "note",
-        "corrected_reply",
+        "annotation_id", "turn_id", "created_at", "annotator", "tier", "accuracy", "fluency", "item_id", "guideline",
+        "seconds", "category", "flags", "accept", "note", "corrected_reply",
     ),
-    json=("accept",),
+    json=("accept", "flags"),
+    by="annotator",
 )  # fmt: skip
 KEYS = Table(
     "api_keys",
@@ -158,3 +67,57 @@ KEYED = Table(
     ("key_hash", "turn_id", "answer_id", "created_at", "request_hash", "said"),
     json=(),
 )
+PREFERENCES = Table(
+    "preferences",
+    Preference,
+    ("preference_id", "turn_id", "other_turn_id", "created_at", "rater", "preferred", "reasons", "comment"),
+    json=("reasons",),
+    by="rater",
+)
+ITEMS = Table(
+    "items",
+    Item,
+    (
+        "item_id", "turn_id", "created_at", "project", "choice", "probability", "annotators", "review", "language",
+        "topic", "version",
+    ),
+)  # fmt: skip
+LEASES = Table(
+    "leases", Lease, ("lease_id", "turn_id", "item_id", "created_at", "person", "stage", "expires_at"), by="person"
+)
+SKIPS = Table("skips", Skip, ("skip_id", "turn_id", "item_id", "created_at", "person", "reason", "note"), by="person")
+REVIEWS = Table(
+    "reviews",
+    Review,
+    ("review_id", "turn_id", "item_id", "created_at", "person", "decision", "annotation_id", "reason"),
+    by="person",
+)
+GOLD = Table(
+    "gold",
+    Gold,
+    ("gold_id", "turn_id", "item_id", "created_at", "author", "accuracy", "fluency", "retired", "note"),
+    by="author",
+)
+GUIDELINES = Table(
+    "guidelines",
+    Guideline,
+    ("guideline_id", "created_at", "project", "version", "author", "text"),
+    of_turns=False,
+)
+"""Has no `by`: the rules of a project outlive whoever wrote them, and erasing a person blanks the author only."""
+PROFILES = Table(
+    "profiles",
+    Profile,
+    ("profile_id", "created_at", "person", "languages", "topics"),
+    json=("languages", "topics"),
+    of_turns=False,
+    by="person",
+)
+QUARANTINES = Table(
+    "quarantines", Quarantine, ("quarantine_id", "created_at", "kind", "target", "reason", "evidence"), of_turns=False
+)
+LIFTS = Table("lifts", Lift, ("lift_id", "quarantine_id", "created_at", "operator", "reason"), of_turns=False)
+TABLES: tuple[Table[Any], ...] = (
+    TURNS, RATINGS, PREFERENCES, ANNOTATIONS, ITEMS, LEASES, SKIPS, REVIEWS, GOLD, GUIDELINES, PROFILES, QUARANTINES,
+    LIFTS, KEYS, REVOCATIONS, KEYED,
+)  # fmt: skip

@@ -1,9 +1,7 @@
 """The one thread that writes, and how it makes many writes durable with one fsync.
 
 Group commit: the writer takes whatever has queued up, commits it as one transaction, and what arrives during that
-commit's fsync is the next batch. A lone write pays one fsync and waits for nobody. Where several came together, the
-next batch is given up to 25 ms to fill: a statement costs DuckDB 1 to 2 ms of CPU whatever it carries, more than the
-rest of a chat where it carries one turn.
+commit's fsync is the next batch (`batches`). A lone write pays one fsync and waits for nobody.
 
 A future is resolved only after its COMMIT is on disk. The writer must outlive everything that a client can do: a
 cancelled future, a row that DuckDB refuses, a disk that fails for a while. A bad row fails its own future only: the
@@ -27,6 +25,7 @@ import duckdb
 from feedback.errors import InvalidInput, RatchetError, StoreBusy, StoreUnavailable
 from feedback.settings import StoreSettings
 from feedback.store.admission import Admission, fail
+from feedback.store.batches import Batch, Batches
 from feedback.store.connection import Connection
 from feedback.store.session import Act, Session, Write
 from feedback.store.space import probe
@@ -35,14 +34,6 @@ log = logging.getLogger(__name__)
 
 Kind = TypeVar("Kind")
 
-BATCH_ROWS = 1024
-"""Most rows in one transaction: tens of milliseconds, so that behind a long queue no ack waits for all of it."""
-BATCH_CHARACTERS = 16 * 1024 * 1024
-"""Most text in one transaction, in characters: what DuckDB holds in memory until the commit."""
-GATHER_S = 0.025
-"""While several clients write at a time, a commit waits for more of them, at most for so long."""
-QUIET = 3
-"""And no longer once none has come for so many times as long as they are apart."""
 PROBE_S = 1.0
 """Seconds between looks whether a disk that failed takes writes again."""
 STALL_S = 10.0
@@ -56,19 +47,10 @@ class Writer:
         self._connection = connection
         self._held = contextlib.ExitStack()
         self._session: Session | None = None
-        self._limit = settings.queue_limit
+        self._batches = Batches(settings.queue_limit)
         self._idle_s = settings.idle_checkpoint_s
         self._log_limit = self._checkpoint_at = settings.wal_autocheckpoint_mib * 1024 * 1024
-        self._queue: queue.SimpleQueue[Write | Act | None] = queue.SimpleQueue()
-        self._act_next: Act | None = None
-        self._gate = threading.Lock()
-        self._closed = False
         self._admission = Admission()
-        self._busy = False
-        """Whether writes come thick enough for several to have waited together."""
-        self._batched_at = time.monotonic()
-        self._apart_s = 0.0
-        """How far apart writes came of late, on average."""
         self._trouble: StoreUnavailable | None = None
         self._committing_since: float | None = None
         self.on_commit: Callable[[int, float], None] | None = None
@@ -78,28 +60,20 @@ class Writer:
 
     def submit(self, write: Write) -> Future[None]:
         """Queue a write. Raises StoreBusy where the queue is full, StoreUnavailable after `close`."""
-        with self._gate:
-            if self._closed:
-                raise StoreUnavailable("The store is closed.", "Start the gateway again.")
-            if self._queue.qsize() >= self._limit:
-                raise StoreBusy(f"{self._limit} writes wait for the disk already.", "Try again in a moment.")
-            self._queue.put(write)
+        self._batches.put(write)
         return write.future
 
     def act(self, run: Callable[[Connection], Kind]) -> Future[Kind]:
         """Run something in the writer's thread, after what is queued and before what comes; whatever ids the writer
         remembers, it then forgets. Raises StoreUnavailable after `close`."""
         act = Act(run)
-        with self._gate:
-            if self._closed:
-                raise StoreUnavailable("The store is closed.", "Start the gateway again.")
-            self._queue.put(act)
+        self._batches.put(act)
         return act.future
 
     @property
     def waiting(self) -> int:
         """Writes in the queue, not counting those being committed."""
-        return self._queue.qsize()
+        return len(self._batches)
 
     @property
     def trouble(self) -> RatchetError | None:
@@ -111,14 +85,11 @@ class Writer:
 
     def close(self) -> None:
         """Refuse new writes, commit those that were queued, fold the log in, end the thread."""
-        with self._gate:
-            if not self._closed:
-                self._closed = True
-                self._queue.put(None)
+        self._batches.close()
         self._thread.join()
 
     def _run(self) -> None:
-        while (batch := self._next_batch()) is not None:
+        while (batch := self._next()) is not None:
             if isinstance(batch, Act):
                 self._do(batch)
                 continue
@@ -170,51 +141,18 @@ class Writer:
         self._session = None
         self._held.close()
 
-    def _next_batch(self) -> list[Write] | Act | None:
-        """What has queued up, at least one write, or an act alone; none when the store closes and all is done."""
-        first, self._act_next = self._act_next or self._first(), None
-        if first is None or isinstance(first, Act):
-            return first
-        if self._busy:
-            self._gather()
-        batch, characters = [first], first.characters
-        with contextlib.suppress(queue.Empty):
-            while len(batch) < BATCH_ROWS and characters < BATCH_CHARACTERS:
-                write = self._queue.get_nowait()
-                if write is None:
-                    self._queue.put(None)  # nothing can follow it: `submit` refuses once closed
-                    break
-                if isinstance(write, Act):
-                    self._act_next = write
-                    break
-                batch.append(write)
-                characters += write.characters
-        now = time.monotonic()
-        self._apart_s, self._batched_at = (now - self._batched_at) / len(batch), now
-        self._busy = len(batch) > 1
-        return batch
-
-    def _gather(self) -> None:
-        """Let more writes come, as long as they do: a commit costs as much CPU for fifty as for one."""
-        began = time.monotonic()
-        quiet_s = min(QUIET * self._apart_s, GATHER_S / 3)
-        while time.monotonic() - began < GATHER_S:
-            waiting = self._queue.qsize()
-            time.sleep(quiet_s)
-            if self._queue.qsize() == waiting:
-                return
-
-    def _first(self) -> Write | Act | None:
+    def _next(self) -> Batch:
+        """The next batch. While nobody writes, the disk is looked after."""
         while self._trouble is not None:
             try:
-                return self._queue.get(timeout=PROBE_S)
+                return self._batches.next(PROBE_S)
             except queue.Empty:
                 self._look_again()
         try:
-            return self._queue.get(timeout=None if self._session is None else self._idle_s)
+            return self._batches.next(None if self._session is None else self._idle_s)
         except queue.Empty:
             self._checkpoint()
-            return self._queue.get()
+            return self._batches.next()
 
     def _look_again(self) -> None:
         """Nobody writes while the store is known to fail, so the writer finds out by itself whether it still does."""

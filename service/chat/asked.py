@@ -12,6 +12,7 @@ import msgspec
 
 from feedback.errors import MalformedBody
 from feedback.turns import Dialect
+from service.chat.drafts import Draft
 from service.errors import Failure
 
 ID_LIMIT = 128
@@ -24,11 +25,13 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     conversation_id: str = ""
     """As the client gave it, empty if it did not."""
     subject: str = ""
-    """Whose key it came with; wins over whomever the body names."""
+    """Whose key it came with, or who says so where there are no keys; wins over whomever the body names."""
     operator: bool = True
     """Whether they may say how long a model stays in memory."""
     store: bool = True
     """Whether its headers let the turn be recorded."""
+    draft: Draft | None = None
+    """Which of two drafts it asks for; none: it asks for the answer."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +60,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     conversation_id: str = ""
     """As the client gave it, empty if it did not."""
     subject: str = ""
+    draft: Draft | None = None
+    """Which of two drafts is asked for, if that is what is asked."""
     usage_wanted: bool = False
     """OpenAI's stream_options.include_usage."""
 

@@ -20,7 +20,6 @@ from litestar.types import Receive, Scope, Send
 
 from feedback.errors import RatchetError, UpstreamBroke
 from feedback.turns import Status, Turn
-from service.calls import current_call
 from service.chat.asked import Piece, Voice
 from service.chat.exchange import Exchange
 from service.chat.keeping import Keeping
@@ -29,6 +28,7 @@ from service.chat.replay import beside_the_text
 from service.commits import committed
 from service.errors import failure_of, log_unforeseen
 from service.idempotency import NO_KEY, Once
+from service.observing.calls import current_call
 from service.upstream.client import Upstream
 from service.upstream.reply import UpstreamReply
 from service.words.book import WordBook
@@ -78,10 +78,11 @@ class Wire:
             current_call().begin_stream()
         headers = [
             (b"content-type", content_type.encode()),
-            (b"x-model-version", (exchange.served.version or exchange.served.tag).encode()),
             (b"x-conversation-id", exchange.conversation_id.encode()),
             (b"cache-control", b"no-store"),
         ]
+        if exchange.asked.draft is None:  # a draft does not say whose it is
+            headers.append((b"x-model-version", (exchange.served.version or exchange.served.tag).encode()))
         recorded = (b"x-turn-id", exchange.turn_id.encode()) if exchange.recorded else (b"x-recorded", b"false")
         headers.append(recorded)
         if length is not None:

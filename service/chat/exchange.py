@@ -17,6 +17,7 @@ from service.chat.asked import Asked, Ended, Piece
 from service.chat.fields import Fields, named
 from service.chat.logprobs import Logprobs
 from service.chat.refusals import refusal
+from service.chat.uncertainty import Uncertainty
 from service.upstream.reply import MANY, Chunk, joined
 from service.words.filter import StreamFilter, WordFilter
 from service.words.rules import Direction
@@ -46,8 +47,10 @@ class Exchange:
         *,
         keep_texts: bool = False,
         recorded: bool = True,
+        measured: bool = False,
     ) -> None:
-        """`words` serves this exchange to its end, whatever is loaded meanwhile. `keep_texts`: see `Fields`."""
+        """`words` serves this exchange to its end, whatever is loaded meanwhile. `keep_texts`: see `Fields`.
+        `measured`: the upstream is asked for log probabilities, whoever else wants them."""
         self.asked = asked
         self.recorded = recorded
         """Whether it becomes a turn; if not, its answer names none. See `service.recording`."""
@@ -62,6 +65,8 @@ class Exchange:
         self._thinking: StreamFilter | None = None
         """Made once there is some."""
         self._logprobs = Logprobs(words) if asked.logprobs else None
+        self._uncertainty = Uncertainty()
+        self._measured = measured
         self._keep_texts = keep_texts
         generates = asked.route == "generate"
         self._heard: dict[str, list[str]] | None = {"reply": [], "thinking": []} if keep_texts or generates else None
@@ -94,6 +99,8 @@ class Exchange:
     def upstream_body(self) -> bytes:
         """The request for the upstream: the version's own tag, filtered messages, always streamed."""
         body = {**self._upstream, "model": self.served.tag, "stream": True}
+        if self._measured:
+            body["logprobs"] = True
         if self.asked.route == "chat":
             body["messages"] = self._messages
         else:
@@ -124,8 +131,10 @@ class Exchange:
                 piece.text += self._text.feed(text)
             if called := message.tool_calls or chunk.tool_calls:
                 piece.tool_calls.extend(self._output.value(called, "tool_calls"))
-            if self._logprobs is not None and chunk.logprobs and not thinking and not called:
-                self._logprobs.hear(chunk.logprobs)
+            if chunk.logprobs and not thinking and not called:
+                self._uncertainty.hear(chunk.logprobs)
+                if self._logprobs is not None:
+                    self._logprobs.hear(chunk.logprobs)
             if self._text.blocked or self._output.blocked or (self._thinking is not None and self._thinking.blocked):
                 self.blocked = True
             if self.blocked or chunk.done:
@@ -182,6 +191,7 @@ class Exchange:
             reply_tokens=self._last.eval_count,
             first_token_ms=self._first_token_ms,
             total_ms=self._elapsed_ms(),
+            uncertainty=None if self.blocked else self._uncertainty.mean,
             options=self.asked.options,
             attachments=self.attachments,
             subject=self.asked.subject,

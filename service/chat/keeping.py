@@ -13,9 +13,9 @@ from feedback.errors import RatchetError, StoreBusy, StoreUnavailable
 from feedback.keyed import KeyedAnswer
 from feedback.store.database import Store
 from feedback.turns import Turn
-from service.calls import current_call
 from service.chat.exchange import Exchange
 from service.commits import committed
+from service.observing.calls import current_call
 from service.settings import GatewaySettings
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from litestar.types import Receive, Scope
 
-from service.hangups import SCOPE_KEY, Hangup
+from service.front.hangups import SCOPE_KEY, Hangup
 
 
 class ClientLeft(Exception):

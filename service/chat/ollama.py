@@ -57,6 +57,7 @@ def read(body: bytes, sender: Sender) -> Asked:
         logprobs=chat.logprobs is True,
         store=sender.store and given.get("store") is not False,
         conversation_id=sender.conversation_id,
+        draft=sender.draft,
         subject=sender.subject,
     )
 

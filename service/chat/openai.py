@@ -147,6 +147,7 @@ def read(body: bytes, sender: Sender) -> Asked:
         images=[image for message in messages for image in message.get("images", ())],
         logprobs=chat.logprobs is True,
         conversation_id=sender.conversation_id,
+        draft=sender.draft,
         subject=sender.subject or chat.user or "",
         usage_wanted=chat.usage_wanted,
         store=sender.store and chat.store is not False,

@@ -55,7 +55,7 @@ async def replayed(
     body = voice.piece(said) + voice.last(ended) if asked.stream else voice.whole(said, ended)
     headers = {
         "x-turn-id": turn.turn_id,
-        "x-model-version": turn.version,
+        **({} if asked.draft is not None else {"x-model-version": turn.version}),
         "x-conversation-id": turn.conversation_id,
         "cache-control": "no-store",
         **REPLAYED,

@@ -12,8 +12,8 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.response.base import ASGIResponse
 
 from feedback.errors import MalformedBody, StoreUnavailable
-from service.callers import caller_of
-from service.chat import attachments, completions, generate, ollama, openai
+from service.callers import caller_of, said_person
+from service.chat import attachments, completions, drafts, generate, ollama, openai
 from service.chat.asked import Asked, Sender, Voice, checked_conversation
 from service.chat.awaited import Awaited
 from service.chat.delivery import ChatAnswer
@@ -24,6 +24,7 @@ from service.chat.memory import preloaded
 from service.chat.ollama import OllamaVoice
 from service.chat.openai_voice import CompletionVoice, OpenAIVoice
 from service.chat.replay import Telling, replayed
+from service.chat.uncertainty import wanted
 from service.idempotency import NO_KEY, Once, has_key
 from service.parts import AnyRequest, Parts, parts_of
 from service.recording import STORE_HEADER, recorded, refuses
@@ -91,14 +92,15 @@ async def whole_body(request: AnyRequest) -> bytes:
 
 
 def sender_of(request: AnyRequest) -> Sender:
-    """What the request says beside its body, and whose it is. Raises MalformedBody for a bad conversation id."""
+    """What the request says beside its body, and whose it is. Raises MalformedBody for headers that can't be."""
     headers, caller = dict(request.scope["headers"]), caller_of(request)
-    store = headers.get(STORE_HEADER)
+    store, place = headers.get(STORE_HEADER), headers.get(drafts.DRAFT_HEADER)
     return Sender(
         conversation_id=checked_conversation(headers.get(CONVERSATION_HEADER, b"").decode("latin-1")),
-        subject=caller.subject,
+        subject=caller.subject or said_person(caller, headers),
         operator=caller.may("operator"),
         store=store is None or not refuses(store.decode("latin-1")),
+        draft=None if place is None else drafts.draft_of(place, headers),
     )
 
 
@@ -149,15 +151,19 @@ async def _attach(parts: Parts, exchange: Exchange, keeping: Keeping) -> None:
 
 
 def _voice(kind: type[OpenAIVoice], exchange: Telling) -> OpenAIVoice:
-    return kind(exchange.asked, exchange.turn_id, exchange.served.tag)
+    tag = exchange.served.tag if exchange.asked.draft is None else drafts.NOBODYS_TAG
+    return kind(exchange.asked, exchange.turn_id, tag)
 
 
 def _exchange(request: AnyRequest, parts: Parts, asked: Asked) -> Exchange:
     caller = caller_of(request)
     target = parts.aliases.resolve(asked.model, caller)
+    if asked.draft is not None:
+        target = drafts.target_of(target, asked.draft)
     kept = recorded(asked, caller, target.name, parts.gateway)
     keep_texts = kept and parts.gateway.words_log_text
-    exchange = Exchange(asked, target, parts.words.filter, keep_texts=keep_texts, recorded=kept)
+    measured = kept and wanted(parts.gateway.record_uncertainty)
+    exchange = Exchange(asked, target, parts.words.filter, keep_texts=keep_texts, recorded=kept, measured=measured)
     if not exchange.hits("in"):
         return exchange
     if kept:

@@ -53,6 +53,7 @@ def _service_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     backup = _verb(verbs, "backup", back_up, "make a consistent copy of the database, also while serving")
     backup.add_argument("target", nargs="?", default="", help="file to write (default: backups/ in the data folder)")
     _privacy_verbs(verbs)
+    _transfer_verbs(verbs)
     _words_verbs(verbs)
     _keys_verbs(verbs)
 
@@ -88,6 +89,26 @@ def _privacy_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     export = _verb(verbs, "export", export_data, "write everything that is stored of one person to a ZIP file")
     export.add_argument("--subject", required=True, help="the person, as their turns name them")
     export.add_argument("--to", required=True, type=Path, metavar="FILE", help="the .zip to write")
+
+
+def _transfer_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from feedback.annotations import TIERS
+    from feedback.formats.registry import FORMATS
+
+    taken = _verb(verbs, "import", import_feedback, "take feedback over from another tool's file; twice adds nothing")
+    taken.add_argument("file", type=Path, help="JSON lines, or one JSON array")
+    taken.add_argument("--format", required=True, choices=tuple(FORMATS), help="how it is written")
+    taken.add_argument("--project", default="", help="the alias to file its turns under (default: imported)")
+    taken.add_argument("--tier", choices=TIERS, default="annotator", help="of its annotators, where it does not say")
+    taken.add_argument("--dry-run", action="store_true", help="store nothing, only say what would be")
+    given = _verb(verbs, "export-feedback", export_feedback, "write turns and what was said of them to a file")
+    given.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="how to write it (default: jsonl)")
+    given.add_argument("--to", required=True, type=Path, metavar="FILE", help="the file to write")
+    given.add_argument("--which", choices=("all", "judged", "good"), default="", help="default: the format's own")
+    given.add_argument("--project", default="", help="only turns of this alias")
+    given.add_argument("--version", default="", help="only turns that this version answered")
+    given.add_argument("--since", default="", metavar="TIME", help="only turns begun from then on")
+    given.add_argument("--until", default="", metavar="TIME", help="only turns begun before then")
 
 
 def _words_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -159,10 +180,11 @@ def up(given: argparse.Namespace) -> int:
 
 
 def gateway(given: argparse.Namespace) -> int:
-    from service.server import run_gateway
+    from service.front.server import run_gateway
 
     _, settings = _load(given)
-    run_gateway(settings.gateway, settings.store, settings.pool, _say_ready("gateway"))
+    ready = _say_ready("gateway")
+    run_gateway(settings.gateway, settings.store, settings.pool, ready, settings.labelling, settings.quality)
     return 0
 
 
@@ -222,6 +244,20 @@ def export_data(given: argparse.Namespace) -> int:
     from service.cli.privacy import export
 
     return export(_load(given)[1], given.subject, given.to)
+
+
+def import_feedback(given: argparse.Namespace) -> int:
+    from service.cli.transfer import import_feedback as act
+
+    asked = {"format": given.format, "project": given.project, "tier": given.tier}
+    return act(_load(given)[1], given.file, asked | {"dry_run": "true" if given.dry_run else ""})
+
+
+def export_feedback(given: argparse.Namespace) -> int:
+    from service.cli.transfer import export_feedback as act
+
+    names = ("format", "which", "project", "version", "since", "until")
+    return act(_load(given)[1], given.to, {name: getattr(given, name) for name in names})
 
 
 def check_words(given: argparse.Namespace) -> int:

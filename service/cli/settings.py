@@ -13,13 +13,15 @@ from urllib.parse import urlsplit
 import msgspec
 
 from feedback.errors import InvalidSettings
-from feedback.settings import PoolSettings, StoreSettings, load_settings
+from feedback.settings import LabellingSettings, PoolSettings, QualitySettings, StoreSettings, load_settings
 from learner.settings import LearnerSettings, RecipeSettings
 from service.settings import EngineSettings, GatewaySettings
 
 TABLES: dict[str, type[msgspec.Struct]] = {
     "store": StoreSettings,
     "pool": PoolSettings,
+    "labelling": LabellingSettings,
+    "quality": QualitySettings,
     "gateway": GatewaySettings,
     "engine": EngineSettings,
     "learner": LearnerSettings,
@@ -33,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     store: StoreSettings
     pool: PoolSettings
+    labelling: LabellingSettings
+    quality: QualitySettings
     gateway: GatewaySettings
     engine: EngineSettings
     learner: LearnerSettings

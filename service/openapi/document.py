@@ -21,7 +21,8 @@ from service.callers import Allow
 from service.errors import Speech, speech_of
 from service.keys.schemes import SCHEMES, security
 from service.openapi import shapes
-from service.openapi.operations import OPERATIONS, Body, Operation
+from service.openapi.operation import Body, Operation
+from service.openapi.operations import OPERATIONS
 
 REF = "#/components/schemas/{name}"
 ERROR_SHAPES: dict[Speech, Any] = {
@@ -64,6 +65,14 @@ HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Idempotency-Key": (
         "The same key with the same request within a day is answered the same, and done once.",
         {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    ),
+    "X-Person": (
+        "Who it is for, on a gateway without keys, percent-encoded; a key's owner wins.",
+        {"type": "string", "minLength": 1, "maxLength": 600, "pattern": "^[ -~]+$"},
+    ),
+    "X-Draft": ("Which of two drafts is asked for.", {"type": "string", "enum": ["first", "second"]}),
+    "X-Draft-Pair": (
+        "An id of your own, the same for both drafts.", {"type": "string", "pattern": "^[A-Za-z0-9._:-]{8,128}$"}
     ),
     "X-Upstream-Host": (
         "The host's number in gateway.upstream_urls, from 0.", {"type": "string", "pattern": "^[0-9]{1,4}$"}

@@ -33,6 +33,15 @@ ANNOTATION: dict[str, Any] = {
     "corrected_reply": "At 7:40.",
     "accept": ["7:40"],
 }
+CONVERSATION: dict[str, Any] = {
+    "conversation_id": "conversation-0f1e2d",
+    "title": "When do you open?",
+    "alias": "assistant",
+    "turns": 2,
+    "began_at": AT,
+    "last_at": AT,
+    "last_turn_id": TURN_ID,
+}
 VERSION: dict[str, Any] = {
     "model": "assistant",
     "version": "1.1.0",

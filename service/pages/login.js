@@ -20,6 +20,12 @@ const key = $("key"), trouble = $("trouble"), submit = document.querySelector("#
 let say = SAY[chosenLanguage()];
 let said = "";
 
+/** Where to go on: the page that sent us here, if it is one of ours. */
+function after() {
+  const next = new URLSearchParams(location.search).get("next") ?? "/";
+  return /^\/(?![\/\\])/.test(next) ? next : "/";
+}
+
 function chosenLanguage() {
   try {
     const kept = localStorage.getItem("language");
@@ -52,7 +58,7 @@ $("login").addEventListener("submit", async (event) => {
     const answer = await fetch("/login", {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ key: text }),
     });
-    if (answer.ok || answer.status === 409) { location.replace("/"); return; } // 409: no key is needed here
+    if (answer.ok || answer.status === 409) { location.replace(after()); return; } // 409: no key is needed here
     tell(answer.status === 429 ? "busy" : answer.status >= 500 ? "lost" : "wrong");
   } catch {
     tell("lost");

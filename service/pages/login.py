@@ -14,7 +14,7 @@ from litestar.response import Redirect
 
 from feedback.errors import Conflict, MalformedBody
 from service.keys.sessions import COOKIE, CSRF_COOKIE, cookie_of
-from service.pages.routes import HEADERS, page_bytes, page_language
+from service.pages.routes import HEADERS, own_path, page_bytes, page_language
 from service.parts import AnyRequest, parts_of
 from service.turns import decode
 
@@ -32,8 +32,10 @@ async def login_page(request: AnyRequest) -> Response[bytes] | Redirect:
     """The page; or the chat page, where no key is needed or somebody is signed in already."""
     door = parts_of(request).door
     if not door.required or door.session(_headers(request)) is not None:
-        return Redirect("/", status_code=303, headers=NO_STORE)
+        return Redirect(own_path(request.query_params.get("next", ""), "/"), status_code=303, headers=NO_STORE)
     language = page_language(request.headers.get("accept-language", ""))
+    if request.cookies.get("ratchet_language") in ("en", "zh"):  # chosen on some page of the house
+        language = request.cookies["ratchet_language"]
     body = page_bytes("login.html").replace(b'<html lang="en">', f'<html lang="{language}">'.encode())
     return Response(body, headers=HEADERS, media_type="text/html; charset=utf-8")
 

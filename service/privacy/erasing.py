@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+import duckdb
 import msgspec
 
 from feedback.erasure import Erasure, ErasureBook, Gone, Kind, Wanted
@@ -34,10 +35,15 @@ from feedback.mint import new_id, now
 from feedback.store.database import Store
 from feedback.store.removal import Doomed, Removed, Whose
 from service.keys.ring import KeyRing
+from service.labelling.drafts import clear_drafts
 from service.privacy.in_use import InUse
 from service.privacy.logged import blank_logs
 
 log = logging.getLogger(__name__)
+
+
+def nobody(turn_ids: Sequence[str], person: str) -> None:
+    """Where nobody keeps anything of the store in memory."""
 
 
 class Waiting(Exception):
@@ -54,9 +60,17 @@ class Dropped(msgspec.Struct, frozen=True, kw_only=True):
 class Eraser:
     """Erases, one at a time, in whatever thread asks."""
 
-    def __init__(self, store: Store, data_dir: Path, ring: KeyRing | None = None) -> None:
-        """`ring` is the one that lets people in, where there is one; it must hear at once which keys have ended."""
+    def __init__(
+        self,
+        store: Store,
+        data_dir: Path,
+        ring: KeyRing | None = None,
+        told: Callable[[Sequence[str], str], None] = nobody,
+    ) -> None:
+        """`ring` is the one that lets people in, where there is one; it must hear at once which keys have ended. `told`
+        hears which turns, and whose words, the store has no longer."""
         self._store = store
+        self._told = told
         self._ring = ring or KeyRing(store)
         self._data_dir = data_dir
         self._one = threading.Lock()
@@ -92,6 +106,7 @@ class Eraser:
         while batch := self._store.next_turns(whose):
             note(batch)
             self._store.remove_turns([turn.turn_id for turn in batch])
+            self._told([turn.turn_id for turn in batch], "")
             removed += batch
         return removed
 
@@ -118,8 +133,8 @@ class Eraser:
             return self._erase(wanted, self.book.known(wanted))
         except Waiting as reason:
             why = str(reason)
-        except (RatchetError, OSError) as error:
-            why = error.message if isinstance(error, RatchetError) else f"the disk ({error.strerror})"
+        except (RatchetError, OSError, duckdb.Error) as error:
+            why = error.message if isinstance(error, RatchetError) else f"the disk ({_trouble(error)})"
             log.error("erasure-hindered", extra={"fields": {"erasure": wanted.erasure_id, "reason": why}})
         return self.book.keep(msgspec.structs.replace(self.book.known(wanted), state="waiting", waits_for=why))
 
@@ -176,6 +191,7 @@ class Eraser:
             line = Gone(turn_id="", ratings=said.ratings, annotations=said.annotations, own=False)
             self.book.note_gone(wanted.erasure_id, [line])
             self._store.remove_verdicts(person)
+            self._told([], person)
         return wanted
 
     def _clear_files(self, wanted: Wanted, erasure: Erasure, turn_ids: set[str]) -> Erasure:
@@ -183,6 +199,7 @@ class Eraser:
 
         if wanted.kind != "subject":  # snapshots have what the store may have forgotten, and name both
             turn_ids |= named_in(self._data_dir, wanted.kind, wanted.whose)
+        clear_drafts(self._data_dir, turn_ids, wanted.whose if wanted.kind == "subject" else "")
         blanked = blank_logs(self._data_dir / "logs", turn_ids)
         cleared = clear_copies(self._data_dir, turn_ids, erasure.erasure_id)
         return msgspec.structs.replace(
@@ -232,3 +249,8 @@ def _gone(turn: Doomed) -> Gone:
 def _batches(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def _trouble(error: OSError | duckdb.Error) -> str:
+    """DuckDB's words may quote what it read."""
+    return str(error.strerror) if isinstance(error, OSError) else type(error).__name__

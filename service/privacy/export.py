@@ -4,6 +4,7 @@
     turns.jsonl          their turns, as GET /turns/{turn_id} gives them
     ratings.jsonl        ratings of their turns, and those that they gave
     annotations.jsonl    annotations of their turns, and those that they gave
+    preferences.jsonl …  whatever else there is of the kind, in the tables' own names
     attachments/<sha256> what their turns name, as it came
 
 Rows and files go through in small pieces, so that a person with a million turns costs no more memory than one with ten.
@@ -26,11 +27,15 @@ import msgspec
 
 from feedback.mint import now
 from feedback.store.database import Store
-from feedback.store.tables import ANNOTATIONS, RATINGS, TURNS, Table
+from feedback.store.table import Table
+from feedback.store.tables import ANNOTATIONS, KEYED, RATINGS, TABLES, TURNS
 
 ROWS = 256
 """Rows that are in memory at a time."""
 CHUNK_BYTES = 256 * 1024
+OTHERS = [
+    table for table in TABLES if (table.by or table.of_turns) and table not in (TURNS, RATINGS, ANNOTATIONS, KEYED)
+]
 THEIRS = "turn_id IN (SELECT turn_id FROM turns WHERE subject = $whose)"
 README = """What Ratchet's store has of one person, {at:%Y-%m-%d %H:%M} UTC.
 
@@ -40,6 +45,7 @@ turns.jsonl        {turns} turns: prompt with its history, reply, time, version,
 ratings.jsonl      {ratings} ratings of these turns by anybody, and ratings by this person of any turn
 annotations.jsonl  {annotations} annotations of these turns by anybody, and annotations by this person of any turn
 attachments/       {attachments} files that the turns name, by the SHA-256 of their content
+{others}
 
 One JSON object a line, UTF-8, times in UTC (RFC 3339). turn_id joins the three. Snapshots that models were trained on
 hold copies of some of these turns and nothing else.
@@ -58,12 +64,19 @@ def write_export(store: Store, data_dir: Path, subject: str) -> IO[bytes]:
                 "annotations": _table(archive, cursor, ANNOTATIONS, f"annotator = $whose OR {THEIRS}", subject, names),
                 "attachments": sum(_attachment(archive, data_dir / "attachments", name) for name in sorted(names)),
             }
-            archive.writestr("README.txt", README.format(at=now(), subject=subject, **counts))
+            others = {table.name: _table(archive, cursor, table, _whose(table), subject, names) for table in OTHERS}
+            lines = [f"{name}.jsonl: {count}, of these turns or by this person" for name, count in others.items()]
+            archive.writestr("README.txt", README.format(at=now(), subject=subject, others="\n".join(lines), **counts))
         file.seek(0)
     except BaseException:  # interrupted as well: nobody else closes it
         file.close()
         raise
     return file
+
+
+def _whose(table: Table[Any]) -> str:
+    """Which rows of a table are about this person's turns, or by this person."""
+    return " OR ".join([f"{table.by} = $whose"] * bool(table.by) + [THEIRS] * table.of_turns)
 
 
 def chunks(file: IO[bytes]) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import duckdb
 import msgspec
 
 from feedback.errors import RatchetError
@@ -24,6 +25,7 @@ from feedback.keyed import KEPT
 from feedback.mint import now
 from feedback.store.database import Store
 from feedback.store.removal import Doomed, Whose
+from service.labelling.drafts import clear_drafts
 from service.privacy.erasing import Eraser
 from service.privacy.logged import blank_logs
 from service.privacy.versions import mark_versions
@@ -55,6 +57,7 @@ def expire(store: Store, eraser: Eraser, data_dir: Path, days: int) -> int:
 
         gone = eraser.remove(Whose(before=now() - dt.timedelta(days=days)), note)
         eraser.sweep_attachments()
+        clear_drafts(data_dir, {one.turn_id for one in gone})
         blank_logs(data_dir / "logs", {one.turn_id for one in gone})
         if due.exists():  # since now, or since a time when the process died on the way
             if store.compact():
@@ -91,7 +94,7 @@ async def _keep_house(stop: asyncio.Event, store: Store, eraser: Eraser, data_di
                 if removed:
                     log.info("expired", extra={"fields": {"turns": removed}})
                 expire_at = clock() + DAY_S
-        except (RatchetError, OSError) as error:
+        except (RatchetError, OSError, duckdb.Error) as error:  # DuckDB's own: no room to spill, for example
             log.error("housekeeping-failed", extra={"fields": {"reason": getattr(error, "code", "disk")}})
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)

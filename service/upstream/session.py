@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from feedback.errors import UpstreamBroke, UpstreamRefused
-from service.calls import current_call
+from service.observing.calls import current_call
 from service.settings import GatewaySettings
 from service.upstream import faults
 from service.upstream.host import Host

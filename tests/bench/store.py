@@ -23,10 +23,10 @@ from pathlib import Path
 import duckdb
 
 from feedback.settings import StoreSettings
+from feedback.store.batches import BATCH_ROWS
 from feedback.store.database import Store
 from feedback.store.migrations import first_tables
 from feedback.store.tables import TURNS, Row
-from feedback.store.writer import BATCH_ROWS
 from feedback.turns import Turn
 from tests.bench.report import arguments, compared, figure, publish
 from tests.fakes.rows import a_turn

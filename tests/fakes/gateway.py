@@ -13,7 +13,7 @@ from litestar.datastructures import State
 from feedback.settings import PoolSettings, StoreSettings
 from feedback.store.database import Store
 from learner.alias import Alias, AliasFile, Served, write_aliases
-from service.server import GatewayServer, make_server, serve
+from service.front.server import GatewayServer, make_server, serve
 from service.settings import GatewaySettings
 
 ALIAS = "assistant"

@@ -41,7 +41,7 @@ class GatewayProcess:
         """SIGTERM; its exit code and its log."""
         self.process.terminate()
         self.process.communicate(timeout=wait_s)
-        return self.process.returncode, self._logged().splitlines()
+        return self.process.returncode, self._logged().split("\n")[:-1]
 
     def _logged(self) -> str:
         self._log.seek(0)
@@ -63,7 +63,7 @@ if __name__ == "__main__":
     import msgspec
 
     from feedback.settings import PoolSettings, StoreSettings
-    from service.server import run_gateway
+    from service.front.server import run_gateway
     from service.settings import GatewaySettings
 
     data_dir, upstream_url, *pairs = sys.argv[1:]

@@ -8,7 +8,7 @@ from pathlib import Path
 from gguf import GGUFWriter
 
 from feedback.files import sha256_file
-from learner.deploy import Site
+from learner.placing import Site
 from learner.records import Scores, Verdict, VersionManifest
 from learner.registry import Registry, Trained
 from learner.settings import LearnerSettings

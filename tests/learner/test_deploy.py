@@ -13,14 +13,12 @@ from learner.alias import AliasFile, read_aliases, write_aliases
 from learner.deploy import (
     ChampionMoved,
     NothingToRollBack,
-    PromptMismatch,
-    Site,
-    SmokeTestFailed,
     bootstrap,
     champion_of,
     promote,
     rollback,
 )
+from learner.placing import PromptMismatch, Site, SmokeTestFailed
 from learner.registry import VersionCorrupt
 from learner.settings import LearnerSettings
 from learner.templates import Served

@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from learner.deploy import Site, SmokeTestFailed, bootstrap, champion_of, promote, rollback
+from learner.deploy import bootstrap, champion_of, promote, rollback
+from learner.placing import Site, SmokeTestFailed
 from learner.settings import LearnerSettings
 from learner.upstream import Upstream
 from learner.workshop import mirrors_of

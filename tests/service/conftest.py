@@ -1,12 +1,16 @@
-"""A fake Ollama and a real gateway before it: one pair a module, since most tests only ask."""
+"""A fake Ollama and a real gateway before it: one pair a module, since most tests only ask. And one data folder with a
+person's words everywhere in it, built once."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.fakes.gateway import RunningGateway
 from tests.fakes.ollama import FakeOllama
+from tests.fakes.privacy_world import build
 
 PATIENCE = {"stall_timeout_s": 0.5, "first_token_timeout_s": 1.0, "circuit_failures": 1000}
 """An upstream that fails in one test after another is still asked in the next."""
@@ -32,3 +36,16 @@ def forget(request: pytest.FixtureRequest) -> None:
         fake = request.getfixturevalue("fake")
         fake.history.clear()
         fake.forget_scripts()
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder, not to be touched, and the ids in it."""
+    folder = tmp_path_factory.mktemp("built") / "data"
+    return folder, build(folder)
+
+
+@pytest.fixture
+def data(built: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(built[0], tmp_path / "data"))

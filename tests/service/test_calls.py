@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 
-from service.calls import Calls, current_call
+from service.observing.calls import Calls, current_call
 from tests.fakes.gateway import set_alias
 from tests.fakes.gateway_process import GatewayProcess
 from tests.fakes.rows import a_turn

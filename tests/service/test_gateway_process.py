@@ -15,8 +15,8 @@ import pytest
 from feedback.errors import Conflict, Forbidden, StoreLocked
 from feedback.settings import PoolSettings, StoreSettings
 from feedback.store.database import Store
+from service.front.server import make_server
 from service.keys.hosts import keys_required
-from service.server import make_server
 from service.settings import GatewaySettings
 from tests.fakes.gateway import RunningGateway, set_alias
 from tests.fakes.gateway_process import ROOT, GatewayProcess
@@ -28,7 +28,7 @@ ROUNDS = 20
 
 
 @pytest.mark.parametrize(
-    "module", ["service.server", "service.app", "learner.alias", "learner.records", "learner.settings"]
+    "module", ["service.front.server", "service.app", "learner.alias", "learner.records", "learner.settings"]
 )
 def test_light_modules_import_no_training_stack(module):
     """In a fresh interpreter: a static graph can't see an `__init__` that imports."""

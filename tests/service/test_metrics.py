@@ -6,8 +6,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.calls import Call
-from service.meters import Meters
+from service.observing.calls import Call
+from service.observing.meters import Meters
 from tests.fakes.gateway import RunningGateway
 
 ASK = {"model": "assistant", "messages": [{"role": "user", "content": "Hi"}], "stream": False}

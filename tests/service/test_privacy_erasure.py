@@ -27,21 +27,10 @@ from service.keys.inputs import KeyInput
 from service.keys.ring import KeyRing
 from service.privacy.erasing import Eraser
 from service.privacy.versions import mark_versions
-from tests.fakes.privacy_world import HERS, SECRETS, SHARED, WHO, build, sha
+from tests.fakes.privacy_world import HERS, SECRETS, SHARED, WHO, sha
 from tests.fakes.rows import a_rating, a_turn
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("built") / "data"
-    return folder, build(folder)
-
-
-@pytest.fixture
-def data(built: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(built[0], tmp_path / "data"))
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 import datetime as dt
 import io
 import os
-import shutil
 import threading
 import time
 import tracemalloc
@@ -35,20 +34,9 @@ from service.privacy.export import write_export
 from service.privacy.retention import expire, housekeeping
 from tests.fakes.gateway import RunningGateway
 from tests.fakes.ollama import FakeOllama
-from tests.fakes.privacy_world import HERS, SECRETS, SHARED, WHO, build, sha
+from tests.fakes.privacy_world import HERS, SECRETS, SHARED, WHO, sha
 from tests.fakes.rows import a_rating, a_turn, an_annotation
 from tests.service.test_bad_requests import told
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("built") / "data"
-    return folder, build(folder)
-
-
-@pytest.fixture
-def data(built: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(built[0], tmp_path / "data"))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from feedback.operator_key import FILE_NAME
-from service.logs import JsonLines
+from service.observing.logs import JsonLines
 from tests.fakes.gateway import RunningGateway
 from tests.fakes.keys import bearer, make_key, operator_of
 from tests.fakes.ollama import FakeOllama
@@ -184,3 +184,11 @@ def test_no_key_and_no_session_is_in_any_log(fake, tmp_path, caplog):
     assert not [secret for secret in secrets for line in lines if secret in line]
     told = [answer.text for answer in answers if answer.status_code in (401, 403, 405)]
     assert told and not [secret for secret in secrets for text in told if secret in text]
+
+
+def test_a_record_is_one_line_whatever_stands_in_it() -> None:
+    text = "a\u0085b\u2028c\u2029d\x7f\x9be\nf"
+    record = logging.makeLogRecord({"name": "x", "levelname": "ERROR", "msg": "seen", "fields": {"message": text}})
+    line = JsonLines().format(record)
+    assert len(line.splitlines()) == 1
+    assert msgspec.json.decode(line)["message"] == text

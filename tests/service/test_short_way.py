@@ -8,8 +8,8 @@ import httpx
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service import server
-from service.short_way import ShortWay
+from service.front import server
+from service.front.short_way import ShortWay
 from tests.fakes.gateway import RunningGateway
 from tests.fakes.keys import bearer, make_key, operator_of
 from tests.fakes.ollama import FakeOllama

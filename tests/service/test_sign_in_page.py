@@ -13,7 +13,7 @@ from tests.fakes.keys import make_key, operator_of
 
 
 def test_a_person_signs_in_chats_rates_and_signs_out(fake, tmp_path):
-    with RunningGateway(tmp_path, fake.url, keys="required") as gateway, open_browser() as browser:
+    with RunningGateway(tmp_path, fake.url, keys="required", drafts_share=0.0) as gateway, open_browser() as browser:
         made = make_key(gateway.url, operator_of(tmp_path), subject="mei")
 
         def wait(condition):

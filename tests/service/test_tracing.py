@@ -88,7 +88,7 @@ def test_a_trace_is_passed_on_where_nothing_is_traced(gateway, fake):
 
 
 def test_nothing_is_imported_where_no_endpoint_is_set():
-    code = "import sys, service.server, service.tracing as t; assert t.open_tracing('') is None; " \
+    code = "import sys, service.front.server, service.observing.tracing as t; assert t.open_tracing('') is None; " \
         "print([m for m in sys.modules if m.startswith('opentelemetry')])"  # fmt: skip
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)

@@ -187,7 +187,7 @@ def test_a_lone_write_is_not_held_back_and_those_that_come_together_share_commit
     store.tell_commits(lambda size, _: sizes.append(size))
     for _ in range(5):
         store.add_turn(a_turn()).result(10)
-        assert not store._writer._busy, "the next one is committed at once"
+        assert not store._writer._batches.busy, "the next one is committed at once"
     assert sizes == [1] * 5
     sizes.clear()
     with writer_held(store):

@@ -1,0 +1,1 @@
+"""Labelling: which turns trained people look at, in which order, who has which now, and what becomes of their words."""

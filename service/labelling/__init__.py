@@ -1,0 +1,1 @@
+"""The desks of annotators, reviewers and experts: the queue, and what people at it send."""

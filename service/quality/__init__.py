@@ -1,0 +1,1 @@
+"""Quality as operators see it: agreement, gold, trust, quarantine."""
