@@ -92,7 +92,17 @@ def said_person(caller: Caller, headers: Mapping[bytes, bytes]) -> str:
     """
     if caller.key_id or (said := headers.get(PERSON_HEADER)) is None:
         return ""
-    person = unquote(said.decode("latin-1")).strip()
-    if not 1 <= len(person) <= PERSON_LIMIT or not person.isprintable():
+    person = decoded_name(said.decode("latin-1"))
+    if not is_name(person):
         raise InvalidInput("X-Person is no name.", f"Send 1 to {PERSON_LIMIT} printable characters, percent-encoded.")
     return person
+
+
+def decoded_name(said: str) -> str:
+    """A name out of a header or a cookie, where it is percent-encoded: neither carries 王芳 as she is written."""
+    return unquote(said).strip()
+
+
+def is_name(person: str) -> bool:
+    """Whether somebody may be called that."""
+    return 1 <= len(person) <= PERSON_LIMIT and person.isprintable()

@@ -86,13 +86,32 @@ def labelling(con: duckdb.DuckDBPyConnection) -> None:
         "flags VARCHAR DEFAULT '[]'",
     ):  # fmt: skip
         con.execute(f"ALTER TABLE annotations ADD COLUMN {column}")
-    about = "turn_id VARCHAR NOT NULL, item_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL"
+    con.execute("CREATE TABLE facets (turn_id VARCHAR NOT NULL, language VARCHAR NOT NULL, topic VARCHAR NOT NULL)")
+    _preferences_and_quarantines(con)
+    _desks(con)
+
+
+def _preferences_and_quarantines(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("""
         CREATE TABLE preferences (
             preference_id VARCHAR NOT NULL, turn_id VARCHAR NOT NULL, other_turn_id VARCHAR NOT NULL,
             created_at TIMESTAMP NOT NULL, rater VARCHAR NOT NULL, preferred VARCHAR NOT NULL, reasons VARCHAR NOT NULL,
             comment VARCHAR NOT NULL)
     """)
+    con.execute("""
+        CREATE TABLE quarantines (
+            quarantine_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL, kind VARCHAR NOT NULL,
+            target VARCHAR NOT NULL, reason VARCHAR NOT NULL, evidence VARCHAR NOT NULL)
+    """)
+    con.execute("""
+        CREATE TABLE lifts (
+            lift_id VARCHAR NOT NULL, quarantine_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL,
+            operator VARCHAR NOT NULL, reason VARCHAR NOT NULL)
+    """)
+
+
+def _desks(con: duckdb.DuckDBPyConnection) -> None:
+    about = "turn_id VARCHAR NOT NULL, item_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL"
     con.execute("""
         CREATE TABLE items (
             item_id VARCHAR NOT NULL, turn_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL, project VARCHAR NOT NULL,
@@ -128,17 +147,6 @@ def labelling(con: duckdb.DuckDBPyConnection) -> None:
             profile_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL, person VARCHAR NOT NULL,
             languages VARCHAR NOT NULL, topics VARCHAR NOT NULL)
     """)
-    con.execute("""
-        CREATE TABLE quarantines (
-            quarantine_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL, kind VARCHAR NOT NULL,
-            target VARCHAR NOT NULL, reason VARCHAR NOT NULL, evidence VARCHAR NOT NULL)
-    """)
-    con.execute("""
-        CREATE TABLE lifts (
-            lift_id VARCHAR NOT NULL, quarantine_id VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL,
-            operator VARCHAR NOT NULL, reason VARCHAR NOT NULL)
-    """)
-    con.execute("CREATE TABLE facets (turn_id VARCHAR NOT NULL, language VARCHAR NOT NULL, topic VARCHAR NOT NULL)")
 
 
 MIGRATIONS: tuple[Migration, ...] = (first_tables, attachments_of_turns, api_keys, idempotency_keys, labelling)

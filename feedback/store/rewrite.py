@@ -22,10 +22,13 @@ import duckdb
 from feedback.errors import StoreUnavailable
 from feedback.store.backup import fill_copy, row_counts
 from feedback.store.connection import DATABASE, Connection, attach_sql
-from feedback.store.tables import ANNOTATIONS, RATINGS, TURNS
+from feedback.store.tables import GUIDELINES, KEYED, KEYS, REVOCATIONS, TABLES
 
-GROWN_ONLY = (TURNS, RATINGS, ANNOTATIONS)
-"""Tables that only grew since the first copy, as removals wait for its end; the others are small, and copied again."""
+SMALL = (GUIDELINES, KEYS, REVOCATIONS, KEYED)
+"""Tables of which rows may be changed, or go by themselves, while the first copy is made: copied again whole."""
+GROWN_ONLY = {table.name: table.columns[0] for table in TABLES if table not in SMALL} | {"facets": "turn_id"}
+"""Tables that only grew since the first copy, as removals wait for its end: the column that tells one row from another.
+Of these writers wait for the newest rows only."""
 READERS_PATIENCE_S = 2.0
 """How long new readers wait for those under way to leave, in one try."""
 
@@ -92,10 +95,9 @@ def _catch_up(cursor: duckdb.DuckDBPyConnection, fresh: Path) -> None:
 
 def _copy_rest(cursor: duckdb.DuckDBPyConnection, alias: str, name: str) -> None:
     ours, theirs = f'"{DATABASE}".main."{name}"', f'"{alias}".main."{name}"'
-    grown = next((table for table in GROWN_ONLY if table.name == name), None)
-    if grown is None:
+    own_id = GROWN_ONLY.get(name)
+    if own_id is None:
         cursor.execute(f"DELETE FROM {theirs}")
         cursor.execute(f"INSERT INTO {theirs} SELECT * FROM {ours}")
         return
-    own_id = grown.columns[0]
     cursor.execute(f"INSERT INTO {theirs} SELECT * FROM {ours} WHERE {own_id} NOT IN (SELECT {own_id} FROM {theirs})")

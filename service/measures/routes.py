@@ -16,14 +16,12 @@ from litestar.types import ControllerRouterHandler
 from feedback.errors import InvalidInput
 from feedback.measures.groups import DIMENSIONS, MEASURES, Dimension, Filter, MeasureRow, dimensions_of, measured
 from feedback.measures.intervals import CONFIDENCE
-from service.errors import to_response
 from service.measures.page import measures_page
-from service.pages.render import PageRequest, trouble
+from service.pages.render import PAGE_OR_JSON, VARY, PageRequest, wants_page
 from service.parts import AnyRequest, parts_of
 
 CSV = "text/csv"
 JSON = "application/json"
-VARY = {"vary": "Accept", "cache-control": "no-store"}
 
 
 class Measures(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,19 +36,7 @@ class Measures(msgspec.Struct, frozen=True, kw_only=True):
     """Older weeks and versions first."""
 
 
-def wants_page(request: PageRequest) -> bool:
-    """Browsers ask for HTML by name, programs don't."""
-    return "text/html" in request.headers.get("accept", "")
-
-
-def _trouble(request: PageRequest, error: Exception) -> Response[Any]:
-    return trouble(request, error) if wants_page(request) else to_response(request, error)
-
-
-HANDLED: dict[str, Any] = {"request_class": PageRequest, "exception_handlers": {Exception: _trouble}}
-
-
-@get("/measures", summary="What people think, in figures", allow="operator", scope="read", **HANDLED)
+@get("/measures", summary="What people think, in figures", allow="operator", scope="read", **PAGE_OR_JSON)
 async def read_measures(
     request: PageRequest,
     by: FromQuery[str] = "version",

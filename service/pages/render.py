@@ -30,7 +30,7 @@ from litestar.plugins.htmx import HTMXRequest
 from litestar.response import Redirect
 
 from service.callers import SCOPE_KEY, Allow, Caller, caller_of
-from service.errors import failure_of, log_unforeseen
+from service.errors import failure_of, log_unforeseen, to_response
 from service.keys.guard import shown_token
 from service.pages.changes import changes
 from service.pages.labels import LABELS, name_of, sentence_of
@@ -159,6 +159,19 @@ def trouble(request: PageRequest, error: Exception) -> Response[Any]:
     return page(request, "trouble.html", status=failure.status, sentence=sentence)
 
 
+def wants_page(request: PageRequest) -> bool:
+    """Browsers ask for HTML by name, programs don't."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _trouble_in_kind(request: PageRequest, error: Exception) -> Response[Any]:
+    return trouble(request, error) if wants_page(request) else to_response(request, error)
+
+
+PAGE_OR_JSON: dict[str, Any] = {"request_class": HTMXRequest, "exception_handlers": {Exception: _trouble_in_kind}}
+"""What a handler carries that answers browsers with a page and programs with JSON, as `wants_page` says."""
+VARY = {"vary": "Accept", "cache-control": "no-store"}
+"""Headers of its JSON."""
 PAGE: dict[str, Any] = {
     "include_in_schema": False,
     "request_class": HTMXRequest,

@@ -16,7 +16,7 @@ from service.parts import AnyRequest, parts_of
 
 CSS, JAVASCRIPT = "text/css; charset=utf-8", "text/javascript; charset=utf-8"
 TYPES = {
-    **dict.fromkeys(("tokens.css", "house.css", "desk.css", "measures.css", "chat.css", "login.css"), CSS),
+    **dict.fromkeys(("tokens.css", "house.css", "desk.css", "figures.css", "chat.css", "login.css"), CSS),
     **dict.fromkeys(("htmx.js", "desk.js", "keys.js", "changes.js", "guide.js", "quality.js", "login.js"), JAVASCRIPT),
 }
 HEADERS = {

@@ -30,15 +30,12 @@ from feedback.store.database import Store
 from feedback.store.tables import LIFTS, QUARANTINES
 from service.callers import caller_of
 from service.commits import committed
-from service.errors import to_response
 from service.pages.forms import form_of, text
-from service.pages.render import PAGE, PageRequest, to_page, trouble
+from service.pages.render import PAGE, PAGE_OR_JSON, VARY, PageRequest, to_page, wants_page
 from service.paging import Page, page_behind
 from service.parts import AnyRequest, Parts, parts_of
 from service.quality.page import quality_page
 from service.turns import decode
-
-VARY = {"vary": "Accept", "cache-control": "no-store"}
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,25 +51,14 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     """How many quarantines hold; `GET /quarantines` lists them."""
 
 
-def _wants_page(request: PageRequest) -> bool:
-    return "text/html" in request.headers.get("accept", "")
-
-
-def _trouble(request: PageRequest, error: Exception) -> Response[Any]:
-    return trouble(request, error) if _wants_page(request) else to_response(request, error)
-
-
-HANDLED: dict[str, Any] = {"request_class": PageRequest, "exception_handlers": {Exception: _trouble}}
-
-
-@get("/quality", summary="How far raters agree, and who moved", allow="operator", scope="read", **HANDLED)
+@get("/quality", summary="How far raters agree, and who moved", allow="operator", scope="read", **PAGE_OR_JSON)
 async def read_quality(request: PageRequest) -> Response[Any]:
     """Looks at all verdicts if the last look is some seconds old; among millions it is the last one's, of up to
     `quality.check_minutes` ago. A browser is given the page."""
     parts = parts_of(request)
     found = await parts.watching.shown()
     book = await asyncio.to_thread(_book, parts.store)
-    if _wants_page(request):
+    if wants_page(request):
         return quality_page(request, found, book)
     answer = Quality(
         as_of=found.at,

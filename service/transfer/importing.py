@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Future
 from typing import Any
 
 import msgspec
@@ -26,10 +25,9 @@ from feedback.mint import now
 from feedback.preferences import Preference
 from feedback.ratings import Rating
 from feedback.store.database import Store
-from feedback.store.table import Table
-from feedback.store.tables import TURNS
 from service.commits import committed
-from service.transfer.known import TABLE_OF, Known, gone
+from service.transfer.batch import Batch, Problem, is_turn, table_of
+from service.transfer.known import Known
 from service.transfer.making import (
     Origin,
     Spot,
@@ -49,16 +47,6 @@ BATCH_BYTES = 2 << 20
 PIECE_BYTES = 256 << 10
 PROBLEMS_TOLD = 100
 """Refusals that are told in full; the others are counted."""
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a record was refused."""
-
-    line: int
-    """The line on which it begins."""
-    code: str
-    message: str
-    mend: str
 
 
 class ImportReport(msgspec.Struct, kw_only=True):
@@ -201,55 +189,6 @@ class Importer:
         turns[key] = turn.turn_id
         rows.append(turn)
         return Spot(turn_id=turn.turn_id, at=turn.created_at)
-
-
-class Batch:
-    """What some records add, and why others were refused."""
-
-    def __init__(self) -> None:
-        self.rows: list[Any] = []
-        self.counts: dict[str, int] = {}
-        self.problems: list[Problem] = []
-        self.about: frozenset[str] = frozenset()
-        """Turns that were stored before and that verdicts may be about."""
-
-    def take(self, rows: list[Any]) -> None:
-        """A record's rows."""
-        if not rows:
-            self.count("known", 1)
-        for row in rows:
-            self.count(table_of(row).name, 1)
-        self.rows += rows
-
-    def refuse(self, raw: Raw, error: InvalidInput) -> None:
-        """A record that is not taken."""
-        self.count("failed", 1)
-        self.problems.append(Problem(line=raw.line, code=error.code, message=error.message, mend=error.mend))
-
-    def count(self, name: str, by: int) -> None:
-        """One of the report's numbers."""
-        self.counts[name] = self.counts.get(name, 0) + by
-
-    def add(self, store: Store) -> Future[None]:
-        """Everything, in one transaction."""
-        self.rows.sort(key=lambda row: not is_turn(row))
-        first, *others = self.rows
-        return store.add(table_of(first), first, *((table_of(row), row) for row in others))
-
-    def take_back_orphans(self, store: Store) -> None:
-        """A turn may have been erased after it was looked up: then nothing may be left that was said of it."""
-        about = {row.turn_id for row in self.rows if not is_turn(row)} & self.about
-        if about and (erased := gone(store, about)):
-            store.remove_turns(erased)
-
-
-def is_turn(row: Any) -> bool:
-    return table_of(row) is TURNS
-
-
-def table_of(row: Any) -> Table[Any]:
-    """Where a row belongs."""
-    return TABLE_OF.get(type(row), TURNS)
 
 
 def _keys(entries: Sequence[Entry]) -> list[str]:

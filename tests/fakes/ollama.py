@@ -14,11 +14,9 @@ be sync or async and the code under test meets a real socket.
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
 import dataclasses
 import json
-import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -29,9 +27,9 @@ from aiohttp import web
 from tests.fakes.listening import accept_no_more, listening
 from tests.fakes.ollama_library import Library, Refused, full_name, seconds_of
 from tests.fakes.ollama_lines import cut, json_of, line_of, render, vectors_of
+from tests.fakes.ollama_scripts import PIECES, Script, Scripted
 
 VERSION = "0.32.15"
-PIECES = re.compile(r"\s*(?:[⺀-鿿＀-￯]|[^\s⺀-鿿＀-￯]+)|\s+")
 Answers = Callable[[str, list[dict[str, Any]]], str]
 
 
@@ -50,24 +48,12 @@ class Seen:
     ended_at: float = 0.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Script:
-    """What the next chat does: say these chunks, then end as told."""
-
-    chunks: tuple[str, ...] | None = None
-    then: Literal["end", "break", "stall", "error", "garbage", "lines"] = "end"
-    status: int = 200
-    error: str = ""
-    done_reason: str = "stop"
-    lines: tuple[dict[str, Any], ...] = ()
-
-
 def echo(model: str, messages: list[dict[str, Any]]) -> str:
     """The answer where nothing is scripted."""
     return f"You said: {messages[-1].get('content', '')}" if messages else "You said nothing."
 
 
-class FakeOllama:
+class FakeOllama(Scripted):
     """A fake Ollama. Start it with `with`; `url` is then where it answers."""
 
     def __init__(
@@ -79,6 +65,7 @@ class FakeOllama:
         slow_load_s: float = 0.0,
         chunk_delay_s: float = 0.0,
     ) -> None:
+        super().__init__()
         self.library = Library(["assistant:1.0.0"] if models is None else models)
         self.answers = answers
         self.slow_load_s = slow_load_s
@@ -89,45 +76,9 @@ class FakeOllama:
         self.url = ""
         self._port = port
         self._transports: set[asyncio.Transport] = set()
-        self._scripts: collections.deque[Script] = collections.deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stop: asyncio.Event | None = None
-
-    # What tests say -----------------------------------------------------------------------------------------------
-
-    def will_say(self, *chunks: str, done_reason: str = "stop") -> None:
-        """The next chat says this; one text is cut into words, several are chunks as they stand."""
-        cut = tuple(PIECES.findall(chunks[0])) if len(chunks) == 1 else chunks
-        self._scripts.append(Script(cut, done_reason=done_reason))
-
-    def will_break_after(self, *chunks: str) -> None:
-        """The next chat says these chunks, then the connection is cut."""
-        self._scripts.append(Script(chunks, "break"))
-
-    def will_stall(self, *chunks: str) -> None:
-        """The next chat says these chunks (none: not even headers), then nothing until the client leaves."""
-        self._scripts.append(Script(chunks, "stall"))
-
-    def will_err_after(self, *chunks: str, error: str = "llama runner process has terminated") -> None:
-        """The next chat says these chunks, then an `{"error": …}` line under HTTP 200, as a real one does."""
-        self._scripts.append(Script(chunks, "error", error=error))
-
-    def will_garble_after(self, *chunks: str) -> None:
-        """The next chat says these chunks, then a line that is not JSON."""
-        self._scripts.append(Script(chunks, "garbage"))
-
-    def will_say_lines(self, *lines: dict[str, Any]) -> None:
-        """The next chat streams these lines as they stand: tool calls, thinking, odd shapes."""
-        self._scripts.append(Script((), "lines", lines=lines))
-
-    def will_fail(self, status: int, error: str) -> None:
-        """The next chat is refused with this status and error."""
-        self._scripts.append(Script((), status=status, error=error))
-
-    def forget_scripts(self) -> None:
-        """Drop what was scripted and not yet asked for."""
-        self._scripts.clear()
 
     @property
     def chats(self) -> list[Seen]:

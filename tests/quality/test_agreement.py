@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nltk.metrics.agreement import AnnotationTask
+from nltk.metrics.distance import interval_distance
 
 from feedback.quality.agreement import (
     Distance,
@@ -101,16 +103,14 @@ def test_cohens_own_table() -> None:
 
 
 def test_cohen_and_alpha_are_those_of_a_library() -> None:
-    agreed = pytest.importorskip("nltk.metrics.agreement")
-    interval = pytest.importorskip("nltk.metrics.distance").interval_distance
     both = [(who, str(at), pair[who]) for at, pair in enumerate(pairs_of(COHEN)) for who in (0, 1)]
     found = cohen_kappa(pairs_of(COHEN))
-    assert found is not None and math.isclose(found, agreed.AnnotationTask(data=both).kappa(), abs_tol=1e-9)
+    assert found is not None and math.isclose(found, AnnotationTask(data=both).kappa(), abs_tol=1e-9)
     units = units_of(KRIPPENDORFF)
     marks = [(who, str(at), value) for at, unit in enumerate(units) if len(unit) > 1 for who, value in unit.items()]
     nominal, distances = krippendorff_alpha(units, "nominal"), krippendorff_alpha(units, "interval")
-    assert nominal is not None and math.isclose(nominal, agreed.AnnotationTask(data=marks).alpha(), abs_tol=1e-9)
-    theirs = agreed.AnnotationTask(data=marks, distance=interval).alpha()
+    assert nominal is not None and math.isclose(nominal, AnnotationTask(data=marks).alpha(), abs_tol=1e-9)
+    theirs = AnnotationTask(data=marks, distance=interval_distance).alpha()
     assert distances is not None and math.isclose(distances, theirs, abs_tol=1e-9)
 
 

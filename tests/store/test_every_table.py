@@ -15,9 +15,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from feedback.facets import Facets
 from feedback.mint import now
 from feedback.settings import StoreSettings
 from feedback.store.database import Store
+from feedback.store.rewrite import GROWN_ONLY, SMALL, copy_living, fresh_file, take_place
 from feedback.store.table import Table
 from feedback.store.tables import KEYED, TABLES, TURNS
 from service.privacy.export import write_export
@@ -146,3 +148,26 @@ def test_everything_of_a_person_is_in_their_export(store: Store, tmp_path: Path)
             if name.endswith(".jsonl")
         }
     assert found == expected
+
+
+def test_rows_that_come_while_the_file_is_written_anew_are_kept(store: Store) -> None:
+    def fill(name: str) -> None:
+        turn = a_turn()
+        store.add_turn(turn).result()
+        for table in TABLES:
+            if table is not TURNS:
+                store.add(table, made(table, name, turn_id=turn.turn_id)).result()
+        store.add_facets([Facets(turn_id=turn.turn_id, language="zh", topic="facts")])
+
+    fill("a")
+    fresh = fresh_file(store._connection)
+    copy_living(store._connection, fresh)
+    fill("b")
+    assert store._writer.act(lambda connection: take_place(connection, fresh)).result()
+    assert {table.name: count(store, table) for table in TABLES} == dict.fromkeys((table.name for table in TABLES), 2)
+    with store.reader() as cursor:
+        assert cursor.execute("SELECT count(*) FROM facets").fetchall() == [(2,)]
+
+
+def test_of_every_table_it_is_known_whether_it_only_grows() -> None:
+    assert {*GROWN_ONLY, *(table.name for table in SMALL)} == {"facets", *(table.name for table in TABLES)}
