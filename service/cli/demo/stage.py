@@ -58,6 +58,9 @@ data_dir = {str(folder / "data")!r}
 [pool]
 min_tokens = 8        # people ask short questions here
 
+[quality]
+check_minutes = 0     # played people rate as fast as machines, which would be quarantined; the gate is to refuse alone
+
 [gateway]
 port = {gateway}
 upstream_url = "{upstream}"
